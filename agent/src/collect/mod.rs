@@ -1,0 +1,195 @@
+//! What can be looked at: one collector a table, one line a collector in [`ALL`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use deskside_proto::READING_BYTES_MAX;
+use deskside_proto::catalog;
+use deskside_proto::rows::Row;
+use deskside_proto::v1::{Outcome, Reading, TableSchema};
+use prost::bytes::Bytes;
+
+use crate::host::Host;
+
+mod deskside;
+mod hardware;
+pub mod logs;
+mod network;
+mod printing;
+mod system;
+
+/// Every collector there is, by family.
+pub const ALL: &[Collector] = &[system::boot::BOOT];
+
+/// An operating system that a collector can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Os {
+    /// Linux.
+    Linux,
+}
+
+/// When a table is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cadence {
+    /// At an interval, unless policy says otherwise.
+    Every(Duration),
+    /// As it is written, by a follower; a look returns the latest.
+    Followed,
+}
+
+/// Reads one aspect of the machine. Stateless and literal: it reports what the machine says.
+#[derive(Clone, Copy, Debug)]
+pub struct Collector {
+    /// The table that its rows belong to.
+    pub table: &'static str,
+    /// Where it can look.
+    pub systems: &'static [Os],
+    /// When it looks.
+    pub cadence: Cadence,
+    /// How it looks. It may block; the deadline is the scheduler's.
+    pub look: fn(&dyn Host) -> anyhow::Result<Rows>,
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub struct Rows {
+    sealed: Vec<Bytes>,
+    table: &'static str,
+    missing: Vec<String>,
+    unsupported: Option<String>,
+}
+
+impl Rows {
+    /// No rows yet.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The only row there is.
+    pub fn one<R: Row>(row: R) -> Self {
+        std::iter::once(row).collect()
+    }
+
+    /// This machine has no such thing, or no means to see it; the reason says which, and what would help.
+    pub fn unsupported(reason: impl Into<String>) -> Self {
+        Self { unsupported: Some(reason.into()), ..Self::default() }
+    }
+
+    /// Adds a row.
+    pub fn push<R: Row>(&mut self, row: &R) {
+        self.table = R::TABLE;
+        self.sealed.push(Bytes::from(row.encode_to_vec()));
+    }
+
+    /// Says that a part could not be seen, and why: the reading becomes `partial`.
+    pub fn missing(&mut self, what: impl Into<String>) {
+        self.missing.push(what.into());
+    }
+
+    /// The same as [`Self::missing`], in passing.
+    #[must_use]
+    pub fn without(mut self, what: impl Into<String>) -> Self {
+        self.missing(what);
+        self
+    }
+}
+
+impl<R: Row> FromIterator<R> for Rows {
+    fn from_iter<I: IntoIterator<Item = R>>(rows: I) -> Self {
+        let mut all = Self::default();
+        for row in rows {
+            all.push(&row);
+        }
+        all
+    }
+}
+
+/// One look: whatever happens becomes a reading with an outcome.
+pub fn look(collector: &Collector, host: &dyn Host) -> Reading {
+    let at_ms = host.now_ms();
+    let found = (collector.look)(host);
+    let took_ms = u32::try_from(host.now_ms() - at_ms).unwrap_or_default();
+    let (outcome, reason, rows) = match found {
+        Ok(found) => settle(collector, found),
+        Err(error) => (outcome_of(&error), format!("{error:#}"), Vec::new()),
+    };
+    Reading { table: collector.table.into(), at_ms, took_ms, outcome: outcome.into(), reason, rows }
+}
+
+fn settle(collector: &Collector, mut found: Rows) -> (Outcome, String, Vec<Bytes>) {
+    debug_assert!(found.sealed.is_empty() || found.table == collector.table, "rows of another table");
+    if let Some(reason) = found.unsupported {
+        return (Outcome::Unsupported, reason, Vec::new());
+    }
+    let mut bytes = 0;
+    let fits = found.sealed.iter().take_while(|row| {
+        bytes += row.len() + 4;
+        bytes <= READING_BYTES_MAX
+    });
+    let fits = fits.count();
+    if fits < found.sealed.len() {
+        found.missing.push(format!("{} of {} rows, for want of room", found.sealed.len() - fits, found.sealed.len()));
+        found.sealed.truncate(fits);
+    }
+    if !found.missing.is_empty() {
+        let outcome = if found.sealed.is_empty() { Outcome::Failed } else { Outcome::Partial };
+        return (outcome, format!("not seen: {}", found.missing.join("; ")), found.sealed);
+    }
+    let outcome = if found.sealed.is_empty() { Outcome::Empty } else { Outcome::Ok };
+    (outcome, String::new(), found.sealed)
+}
+
+/// What an error means for the one who asks.
+pub fn outcome_of(error: &anyhow::Error) -> Outcome {
+    let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    match kind {
+        Some(io::ErrorKind::NotFound) => Outcome::Unsupported,
+        Some(io::ErrorKind::PermissionDenied) => Outcome::Denied,
+        Some(io::ErrorKind::TimedOut) => Outcome::TimedOut,
+        _ => Outcome::Failed,
+    }
+}
+
+/// The collectors of an agent, and the descriptions of their tables. An agent may bring tables that the contract lacks.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    collectors: Vec<Collector>,
+    schemas: BTreeMap<String, TableSchema>,
+}
+
+impl Registry {
+    /// The collectors of this release that this system can run.
+    pub fn standard() -> Self {
+        let schemas = catalog::tables().iter().map(|table| (table.name.clone(), table.clone())).collect();
+        Self { collectors: ALL.to_vec(), schemas }
+    }
+
+    /// One more collector, with the description of its table.
+    #[must_use]
+    pub fn with(mut self, collector: Collector, schema: TableSchema) -> Self {
+        self.schemas.insert(schema.name.clone(), schema);
+        self.collectors.push(collector);
+        self
+    }
+
+    /// All collectors.
+    pub fn collectors(&self) -> &[Collector] {
+        &self.collectors
+    }
+
+    /// The collector of a table.
+    pub fn collector(&self, table: &str) -> Option<&Collector> {
+        self.collectors.iter().find(|collector| collector.table == table)
+    }
+
+    /// The description of a table.
+    pub fn schema(&self, table: &str) -> Option<&TableSchema> {
+        self.schemas.get(table)
+    }
+
+    /// All descriptions, by name.
+    pub fn schemas(&self) -> impl Iterator<Item = &TableSchema> {
+        self.schemas.values()
+    }
+}

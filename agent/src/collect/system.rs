@@ -1,0 +1,3 @@
+//! Collectors of the system family: the operating system, its services and its software.
+
+pub(super) mod boot;

@@ -1,0 +1,76 @@
+//! The one door to the machine. Collectors and probes reach it through [`Host`] and in no other way, so that every parser runs on
+//! recorded machines as on this one.
+
+use std::io;
+
+/// What a program answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// Exit status; absent where a signal ended it.
+    pub status: Option<i32>,
+    /// Standard output, cut at [`READ_BYTES_MAX`].
+    pub stdout: Vec<u8>,
+    /// Standard error, cut at [`READ_BYTES_MAX`].
+    pub stderr: Vec<u8>,
+}
+
+/// The size of a file system, as statvfs(3) tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Space {
+    /// All bytes.
+    pub total_bytes: u64,
+    /// Free bytes, those kept for root included.
+    pub free_bytes: u64,
+    /// Free bytes for ordinary users.
+    pub available_bytes: u64,
+    /// All inodes; 0 where the type has none.
+    pub inodes: u64,
+    /// Free inodes.
+    pub inodes_free: u64,
+}
+
+/// What rtnetlink is asked to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Netlink {
+    /// `RTM_GETLINK`
+    Links,
+    /// `RTM_GETADDR`
+    Addresses,
+    /// `RTM_GETROUTE`
+    Routes,
+    /// `RTM_GETNEIGH`
+    Neighbors,
+}
+
+/// Most bytes that one answer of the door holds; more is cut.
+pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The door. Errors keep their kind: `NotFound` becomes `unsupported`, `PermissionDenied` `denied`, `TimedOut` `timed_out`.
+pub trait Host: Send + Sync {
+    /// A file's bytes, cut at [`READ_BYTES_MAX`].
+    fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+    /// The names in a folder, sorted.
+    fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+    /// Where a symbolic link points, as written.
+    fn link(&self, path: &str) -> io::Result<String>;
+    /// Runs a program of the system with a clean environment (`LC_ALL=C`) and no input, and ends it after its deadline.
+    fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Ran>;
+    /// How full the file system at a mount point is. Never asks a network file system that does not answer within its deadline.
+    fn space(&self, mount_point: &str) -> io::Result<Space>;
+    /// One IPP request to the machine's own print server; the body of its answer.
+    fn ipp(&self, request: &[u8]) -> io::Result<Vec<u8>>;
+    /// One rtnetlink listing: the answer's messages, end to end, as the kernel wrote them.
+    fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>>;
+    /// Milliseconds since 1970-01-01 UTC.
+    fn now_ms(&self) -> i64;
+
+    /// A file's text; what is not UTF-8 is marked with U+FFFD.
+    fn text(&self, path: &str) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&self.read(path)?).into_owned())
+    }
+
+    /// A one-line file, trimmed; absent where it cannot be read or is empty.
+    fn line(&self, path: &str) -> Option<String> {
+        self.text(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+}

@@ -1,0 +1,4 @@
+//! The Deskside agent: reads a machine, redacts, remembers, and streams what policy asks for.
+
+pub mod collect;
+pub mod host;

@@ -1,0 +1,1 @@
+//! The Deskside server: takes readings in, keeps them, and gives technicians the evidence.
