@@ -159,7 +159,7 @@ pub fn fields(row: &[u8]) -> impl Iterator<Item = Result<Field<'_>, String>> {
 fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Field<'a>, String> {
     let start = *rest;
     let (number, wire) = decode_key(rest).map_err(|error| error.to_string())?;
-    let (mut scalar, mut payload) = (0, &start[..0]);
+    let (mut scalar, mut payload): (u64, &[u8]) = (0, &[]);
     match wire {
         WireType::Varint => scalar = decode_varint(rest).map_err(|error| error.to_string())?,
         WireType::SixtyFourBit if rest.len() >= 8 => scalar = rest.get_u64_le(),

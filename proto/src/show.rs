@@ -68,9 +68,9 @@ pub fn json(schema: &TableSchema, values: &[Value]) -> serde_json::Map<String, s
 pub fn csv<'a>(fields: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = fields
         .into_iter()
-        .map(|field| match field.contains([',', '"', '\n', '\r']) {
-            true => format!("\"{}\"", field.replace('"', "\"\"")),
-            false => field.to_owned(),
+        .map(|field| {
+            let plain = !field.contains([',', '"', '\n', '\r']);
+            if plain { field.to_owned() } else { format!("\"{}\"", field.replace('"', "\"\"")) }
         })
         .collect();
     format!("{}\r\n", quoted.join(","))
@@ -161,5 +161,44 @@ fn json_value(value: &Value) -> serde_json::Value {
         Value::Text(value) => value.as_str().into(),
         Value::Blob(value) => HEXLOWER.encode(value).into(),
         Value::List(values) => values.iter().map(json_value).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::ColumnOptions;
+
+    fn column(unit: Unit) -> ColumnSchema {
+        let options = ColumnOptions { unit: unit.into(), ..ColumnOptions::default() };
+        ColumnSchema { options: Some(options), ..ColumnSchema::default() }
+    }
+
+    #[test]
+    fn a_person_reads_units_and_not_digits() {
+        let shown = |unit, number| human(&column(unit), &Value::Uint(number), 0);
+        assert_eq!(shown(Unit::Bytes, 1536), "1.5 KiB");
+        assert_eq!(shown(Unit::Bytes, 512 * 1024 * 1024 * 1024), "512.0 GiB");
+        assert_eq!(shown(Unit::Seconds, 5000), "1 h 23 min");
+        assert_eq!(shown(Unit::BitsPerSecond, 1_000_000_000), "1.0 Gbit/s");
+        assert_eq!(human(&column(Unit::Percent), &Value::Null, 0), "-");
+    }
+
+    #[test]
+    fn a_time_says_how_long_ago_it_was() {
+        assert_eq!(age(0, 180_000), "3 min ago");
+        assert_eq!(age(7_200_000, 0), "in 2 h 0 min");
+        assert_eq!(age(i64::MIN, i64::MAX), age(0, i64::MAX));
+    }
+
+    #[test]
+    fn what_a_machine_says_cannot_drive_the_terminal() {
+        let text = Value::Text("\u{1b}[2Jgone\r\n".into());
+        assert!(!human(&column(Unit::Unspecified), &text, 0).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn csv_quotes_what_would_break_a_line() {
+        assert_eq!(csv(["a", "b,c", "d\"e", "f\ng"]), "a,\"b,c\",\"d\"\"e\",\"f\ng\"\r\n");
     }
 }
