@@ -6,6 +6,7 @@ use prost::Message;
 use crate::v1::Invite;
 
 const PREFIX: &str = "dsk1";
+const BEARER: &str = "Bearer ";
 
 /// Longest string that is looked at.
 const LENGTH_MAX: usize = 2048;
@@ -44,6 +45,17 @@ pub fn read(text: &str) -> Result<Invite, InviteError> {
     Ok(invite)
 }
 
+/// How a technician's secret travels with every call of the desk: the value of `authorization`.
+pub fn authorization(secret: &[u8]) -> String {
+    format!("{BEARER}{}", BASE64URL_NOPAD.encode(secret))
+}
+
+/// The secret out of the value of `authorization`; nothing where it is not ours.
+pub fn authorized(value: &str) -> Option<Vec<u8>> {
+    let text = value.strip_prefix(BEARER).filter(|text| text.len() <= LENGTH_MAX)?;
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok().filter(|secret| !secret.is_empty())
+}
+
 /// Catches a slip of the mouse; forgery is caught by the secret.
 fn checksum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0x5a, |sum: u8, byte| sum.rotate_left(3) ^ byte)
@@ -60,6 +72,14 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         assert_eq!(read(&write(&invite())), Ok(invite()));
+    }
+
+    #[test]
+    fn a_secret_comes_back_out_of_its_authorization() {
+        assert_eq!(authorized(&authorization(&[0, 255, 7])), Some(vec![0, 255, 7]));
+        for wrong in ["", "Bearer ", "Basic AA", "Bearer !!"] {
+            assert_eq!(authorized(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
