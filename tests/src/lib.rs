@@ -1,1 +1,3 @@
 //! What the scenarios share: real processes and real components, each with a life of its own that ends with the test.
+
+pub mod lab;

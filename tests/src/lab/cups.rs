@@ -1,0 +1,212 @@
+//! A real print server of our own: a cupsd with its own folders and socket.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
+
+const CUPSD: &str = "/usr/sbin/cupsd";
+
+/// The user and group that cupsd gives its filters and backends when root starts it.
+const PRINT_USER: &str = "lp";
+
+/// How long a state may take to appear. Why: the slowest is a queue that gives up, 5 s on an idle machine.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How long between two looks at a state.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A port on which nobody listens: every connection is refused at once.
+const DEAD_PORT: u16 = 9;
+
+/// A running cupsd. It ends, and its folder goes, when this value does.
+#[derive(Debug)]
+pub struct Cups {
+    server: Child,
+    folder: TempDir,
+}
+
+impl Cups {
+    /// Starts cupsd and waits until it answers.
+    pub fn start() -> anyhow::Result<Self> {
+        ensure!(Path::new(CUPSD).exists(), "{CUPSD} is missing: install cups and cups-client");
+        let folder = tempfile::Builder::new().prefix("deskside-cups-").tempdir().context("making cupsd's folder")?;
+        furnish(folder.path())?;
+        let log = fs::File::create(folder.path().join("log/stdout")).context("making cupsd's log")?;
+        let server = Command::new(CUPSD)
+            .arg("-f")
+            .arg("-c")
+            .arg(folder.path().join("etc/cupsd.conf"))
+            .arg("-s")
+            .arg(folder.path().join("etc/cups-files.conf"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("sharing cupsd's log")?)
+            .stderr(log)
+            .spawn()
+            .context("starting cupsd")?;
+        let mut cups = Self { server, folder };
+        cups.until("cupsd answers", |cups| {
+            if let Some(status) = cups.server.try_wait().context("asking after cupsd")? {
+                bail!("cupsd ended at once ({status}): {}", cups.log());
+            }
+            Ok(cups.tool("lpstat", &["-r"]).is_ok_and(|said| said.contains("is running")))
+        })?;
+        Ok(cups)
+    }
+
+    /// The socket on which it listens; what `CUPS_SERVER` takes.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("state/cups.sock")
+    }
+
+    /// Makes a raw queue, enabled and accepting. By its error policy it stops when a job cannot be printed.
+    pub fn add_queue(&self, name: &str, uri: &str) -> anyhow::Result<()> {
+        self.tool("lpadmin", &["-p", name, "-v", uri, "-E", "-o", "printer-error-policy=stop-printer"]).map(drop)
+    }
+
+    /// Sends a text to a queue as it is; the number of the job.
+    pub fn submit(&self, queue: &str, text: &str) -> anyhow::Result<u32> {
+        self.submit_with(queue, text, &[])
+    }
+
+    /// The same with options of lp(1).
+    pub fn submit_with(&self, queue: &str, text: &str, options: &[&str]) -> anyhow::Result<u32> {
+        let mut child = self
+            .command("lp")
+            .args(["-d", queue, "-t", "A letter", "-o", "raw"])
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("starting lp; install cups-client")?;
+        child.stdin.take().context("lp has no input")?.write_all(text.as_bytes()).context("writing to lp")?;
+        let said = child.wait_with_output().context("waiting for lp")?;
+        ensure!(said.status.success(), "lp: {}", String::from_utf8_lossy(&said.stderr).trim());
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let number = said.split_whitespace().find_map(|word| word.strip_prefix(queue)?.strip_prefix('-'));
+        number.and_then(|number| number.parse().ok()).with_context(|| format!("lp named no job: {said}"))
+    }
+
+    /// Runs one of CUPS's own programs against this server; what it printed.
+    pub fn tool(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let ran = self.command(program).args(arguments).stdin(Stdio::null()).output();
+        let ran = ran.with_context(|| format!("starting {program}; install cups-client"))?;
+        ensure!(ran.status.success(), "{program}: {}", String::from_utf8_lossy(&ran.stderr).trim());
+        Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+    }
+
+    /// Waits until something holds, and says what was waited for where it does not within a minute.
+    pub fn wait_until(&self, what: &str, mut ready: impl FnMut(&Self) -> anyhow::Result<bool>) -> anyhow::Result<()> {
+        poll(what, || ready(self)).with_context(|| format!("cupsd says: {}", self.log()))
+    }
+
+    /// Makes a queue to a printer that refuses every connection, sends it a job, and waits until the queue has stopped.
+    /// Its name is the answer.
+    pub fn stuck_queue(&self) -> anyhow::Result<String> {
+        let name = "front-office";
+        self.add_queue(name, &format!("socket://127.0.0.1:{DEAD_PORT}/?contimeout=2"))?;
+        self.submit(name, "Dear Sir or Madam,\n")?;
+        self.wait_until("the queue has stopped", |cups| Ok(cups.tool("lpstat", &["-p", name])?.contains("disabled")))?;
+        Ok(name.to_owned())
+    }
+
+    fn until(&mut self, what: &str, mut ready: impl FnMut(&mut Self) -> anyhow::Result<bool>) -> anyhow::Result<()> {
+        poll(what, || ready(self))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("CUPS_SERVER", self.socket()).env("LC_ALL", "C").env_remove("PRINTER").env_remove("LPDEST");
+        command
+    }
+
+    /// The end of its own log.
+    fn log(&self) -> String {
+        let said = ["log/stdout", "log/error"].map(|name| fs::read(self.folder.path().join(name)).unwrap_or_default());
+        let said = String::from_utf8_lossy(&said.concat()).into_owned();
+        let last: Vec<&str> = said.lines().rev().filter(|line| !line.starts_with('D')).take(10).collect();
+        last.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Cups {
+    fn drop(&mut self) {
+        // Why not kill at once: asked politely, cupsd ends its backends too.
+        let asked = rustix::process::Pid::from_raw(self.server.id().cast_signed())
+            .is_some_and(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok());
+        let started = Instant::now();
+        while asked && started.elapsed() < Duration::from_secs(5) {
+            if !matches!(self.server.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        drop(self.server.kill());
+        drop(self.server.wait());
+    }
+}
+
+fn poll(what: &str, mut ready: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while !ready()? {
+        ensure!(started.elapsed() < WAIT_MAX, "waited {} s in vain until {what}", WAIT_MAX.as_secs());
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Folders, owners and configuration. Filters run as an ordinary user and need to pass through to their own.
+fn furnish(root: &Path) -> anyhow::Result<()> {
+    let folders = [
+        ("", 0o711),
+        ("etc", 0o755),
+        ("etc/ppd", 0o755),
+        ("etc/ssl", 0o700),
+        ("cache", 0o770),
+        ("cache/rss", 0o770),
+        ("log", 0o755),
+        ("spool", 0o710),
+        ("spool/tmp", 0o1770),
+        ("state", 0o755),
+    ];
+    let as_root = rustix::process::geteuid().is_root();
+    for (name, mode) in folders {
+        let folder = root.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).context("opening a folder to filters")?;
+        if as_root {
+            std::os::unix::fs::chown(&folder, None, Some(group_of(PRINT_USER)?)).context("giving a folder to lp")?;
+        }
+    }
+    let root = root.display();
+    let users =
+        if as_root { format!("User {PRINT_USER}\nGroup {PRINT_USER}\nSystemGroup root\n") } else { String::new() };
+    let places = format!(
+        "ServerRoot {root}/etc\nRequestRoot {root}/spool\nTempDir {root}/spool/tmp\nCacheDir {root}/cache\n\
+         StateDir {root}/state\nDataDir /usr/share/cups\nServerBin /usr/lib/cups\nServerKeychain {root}/etc/ssl\n\
+         AccessLog {root}/log/access\nErrorLog {root}/log/error\nPageLog {root}/log/page\nFileDevice Yes\n{users}"
+    );
+    fs::write(format!("{root}/etc/cups-files.conf"), places).context("writing cups-files.conf")?;
+    let rules = format!(
+        "LogLevel info\nListen {root}/state/cups.sock\nBrowsing Off\nWebInterface No\nDefaultAuthType None\n\
+         PreserveJobHistory Yes\nJobRetryInterval 2\n\
+         <Location />\nOrder allow,deny\nAllow all\n</Location>\n\
+         <Policy default>\nJobPrivateAccess all\nJobPrivateValues none\n<Limit All>\nOrder allow,deny\nAllow all\n</Limit>\n</Policy>\n"
+    );
+    fs::write(format!("{root}/etc/cupsd.conf"), rules).context("writing cupsd.conf")
+}
+
+fn group_of(name: &str) -> anyhow::Result<u32> {
+    let groups = fs::read_to_string("/etc/group").context("reading /etc/group")?;
+    let mut found = groups.lines().filter_map(|line| {
+        let mut parts = line.split(':');
+        (parts.next() == Some(name)).then(|| parts.nth(1)).flatten()
+    });
+    found.next().and_then(|id| id.parse().ok()).with_context(|| format!("no group {name}: install cups"))
+}

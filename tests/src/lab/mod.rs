@@ -1,0 +1,3 @@
+//! Real components in private rooms: each starts in a folder of its own, touches nothing of the machine's, and ends with its owner.
+
+pub mod cups;
