@@ -20,7 +20,7 @@ mod printing;
 mod system;
 
 /// Every collector there is, by family.
-pub const ALL: &[Collector] = &[system::boot::BOOT];
+pub const ALL: &[Collector] = &[system::boot::BOOT, logs::LOG_EVENTS];
 
 /// An operating system that a collector can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
