@@ -2,3 +2,6 @@
 
 pub mod collect;
 pub mod host;
+pub mod pack;
+pub mod record;
+pub mod redact;
