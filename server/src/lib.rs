@@ -1,1 +1,3 @@
 //! The Deskside server: takes readings in, keeps them, and gives technicians the evidence.
+
+pub mod diagnose;
