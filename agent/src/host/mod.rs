@@ -3,6 +3,15 @@
 
 use std::io;
 
+mod folder;
+mod live;
+mod recorded;
+mod recording;
+
+pub use live::{Live, LiveOptions};
+pub use recorded::Recorded;
+pub use recording::{Clean, Recording, Size};
+
 /// What a program answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ran {
@@ -42,6 +51,30 @@ pub enum Netlink {
     Neighbors,
 }
 
+impl Netlink {
+    /// All that can be asked.
+    pub const ALL: [Self; 4] = [Self::Links, Self::Addresses, Self::Routes, Self::Neighbors];
+
+    /// One word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Links => "links",
+            Self::Addresses => "addresses",
+            Self::Routes => "routes",
+            Self::Neighbors => "neighbors",
+        }
+    }
+}
+
+/// What a collector wrote down at its look before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Before {
+    /// When, in milliseconds since 1970-01-01 UTC.
+    pub at_ms: i64,
+    /// What, in the collector's own form.
+    pub text: String,
+}
+
 /// Most bytes that one answer of the door holds; more is cut.
 pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -63,6 +96,12 @@ pub trait Host: Send + Sync {
     fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>>;
     /// Milliseconds since 1970-01-01 UTC.
     fn now_ms(&self) -> i64;
+
+    /// Leaves a note for the next look and returns the one that the look before left. Why: a share of time needs two counters,
+    /// and a collector remembers nothing itself.
+    fn recall(&self, _what: &'static str, _note: String) -> Option<Before> {
+        None
+    }
 
     /// A file's text; what is not UTF-8 is marked with U+FFFD.
     fn text(&self, path: &str) -> io::Result<String> {

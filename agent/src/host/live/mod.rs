@@ -1,0 +1,149 @@
+//! The machine that the agent runs on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Before, Host, Netlink, READ_BYTES_MAX, Ran, Space};
+
+mod ipp;
+mod netlink;
+mod run;
+mod space;
+
+/// Most names that one folder's listing holds.
+const NAMES_MAX: usize = 65_536;
+
+/// Most bytes of one note between looks; a longer one is not kept.
+const NOTE_BYTES_MAX: usize = 256 * 1024;
+
+/// How the machine is reached, where it is not as usual.
+#[derive(Clone, Debug, Default)]
+pub struct LiveOptions {
+    /// Where the print server listens: a socket's path, "host" or "host:port". Absent: `CUPS_SERVER`, then the usual places.
+    pub print_server: Option<String>,
+    /// A folder that stands for `/` where files are read.
+    pub root: Option<PathBuf>,
+}
+
+/// The machine that the agent runs on.
+#[derive(Debug, Default)]
+pub struct Live {
+    options: LiveOptions,
+    notes: Mutex<BTreeMap<&'static str, Before>>,
+    /// Mount points that were asked how full they are and have not answered yet.
+    silent: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Live {
+    /// The machine, reached as the options say.
+    pub fn new(options: LiveOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        match &self.options.root {
+            Some(root) => root.join(path.trim_start_matches('/')),
+            None => PathBuf::from(path),
+        }
+    }
+}
+
+impl Host for Live {
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        // Why non-blocking: a name that turns out to be a pipe must not hold the look.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.place(path))?;
+        let mut bytes = Vec::new();
+        file.take(READ_BYTES_MAX as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.place(folder))?.take(NAMES_MAX) {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn link(&self, path: &str) -> io::Result<String> {
+        Ok(fs::read_link(self.place(path))?.to_string_lossy().into_owned())
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Ran> {
+        run::run(program, arguments)
+    }
+
+    fn space(&self, mount_point: &str) -> io::Result<Space> {
+        space::space(&self.silent, mount_point)
+    }
+
+    fn ipp(&self, request: &[u8]) -> io::Result<Vec<u8>> {
+        ipp::ask(self.options.print_server.as_deref(), request)
+    }
+
+    fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>> {
+        netlink::dump(what)
+    }
+
+    fn now_ms(&self) -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn recall(&self, what: &'static str, note: String) -> Option<Before> {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if note.len() > NOTE_BYTES_MAX {
+            return notes.remove(what);
+        }
+        notes.insert(what, Before { at_ms: self.now_ms(), text: note })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_holds_no_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        );
+        made.unwrap();
+        assert_eq!(Live::default().read(pipe.to_str().unwrap()).unwrap(), b"");
+    }
+
+    #[test]
+    fn an_endless_file_is_cut() {
+        assert_eq!(Live::default().read("/dev/zero").unwrap().len(), READ_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_second_look_gets_the_note_of_the_first() {
+        let live = Live::default();
+        assert_eq!(live.recall("test", "one".into()), None);
+        assert_eq!(live.recall("test", "two".into()).unwrap().text, "one");
+    }
+
+    #[test]
+    fn a_root_stands_for_the_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("etc")).unwrap();
+        fs::write(folder.path().join("etc/hostname"), "desk-7\n").unwrap();
+        let live = Live::new(LiveOptions { root: Some(folder.path().into()), ..LiveOptions::default() });
+        assert_eq!(live.line("/etc/hostname").as_deref(), Some("desk-7"));
+        assert_eq!(live.list("/etc").unwrap(), ["hostname"]);
+    }
+}

@@ -1,0 +1,241 @@
+//! Writes down what a machine answers, so that it can be looked at again elsewhere.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context;
+
+use super::folder::{self, INDEX, Index, Program, Refusal};
+use super::{Before, Host, Netlink, Ran, Space};
+
+/// Most files of one recording. What is asked beyond it is answered and not written down, and counted.
+const FILES_MAX: usize = 4096;
+
+/// Most bytes of one recording.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Takes secrets out of a text before it is written.
+pub type Clean<'a> = &'a (dyn Fn(&str) -> String + Sync);
+
+/// Another host, and a folder in which its answers are written.
+pub struct Recording<'a> {
+    host: &'a dyn Host,
+    folder: PathBuf,
+    clean: Clean<'a>,
+    written: Mutex<Written>,
+}
+
+/// How much a recording holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Files written.
+    pub files: usize,
+    /// Bytes in them.
+    pub bytes: usize,
+    /// Answers left out for want of room.
+    pub left_out: usize,
+}
+
+#[derive(Default)]
+struct Written {
+    index: Index,
+    size: Size,
+    /// The first error in writing; the recording is worthless after it.
+    error: Option<anyhow::Error>,
+}
+
+impl<'a> Recording<'a> {
+    /// Begins a recording in a folder that is empty or not there yet. Answers that are text pass through `clean`; the collectors
+    /// see them as they are.
+    pub fn begin(host: &'a dyn Host, folder: &Path, clean: Clean<'a>) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        let mut entries = fs::read_dir(folder).with_context(|| format!("opening {}", folder.display()))?;
+        anyhow::ensure!(entries.next().is_none(), "{} is not empty: name a new folder", folder.display());
+        let index = Index { now_ms: host.now_ms(), ..Index::default() };
+        let written = Mutex::new(Written { index, ..Written::default() });
+        Ok(Self { host, folder: folder.into(), clean, written })
+    }
+
+    /// Writes the index, and says how much there is.
+    pub fn end(self) -> anyhow::Result<Size> {
+        let mut written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = written.error {
+            return Err(error);
+        }
+        let json = serde_json::to_vec_pretty(&written.index).context("writing the index")?;
+        let index = self.folder.join(INDEX);
+        fs::write(&index, &json).with_context(|| format!("writing {}", index.display()))?;
+        written.size.files += 1;
+        written.size.bytes += json.len();
+        Ok(written.size)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Index)) {
+        note(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner).index);
+    }
+
+    /// An answer and its question: an error is written down here. Why not each missing file: what is not recorded is missing.
+    fn answered<T>(&self, question: impl FnOnce() -> String, answer: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &answer {
+            let question = question();
+            if error.kind() != ErrorKind::NotFound || question.starts_with("ipp") || question.starts_with("run") {
+                self.note(|index| {
+                    index.refusals.insert(question, Refusal::of(error));
+                });
+            }
+        }
+        answer
+    }
+
+    fn write(&self, place: &Path, bytes: &[u8]) {
+        let clean = std::str::from_utf8(bytes).map(|text| (self.clean)(text).into_bytes());
+        self.write_raw(place, &clean.unwrap_or_else(|_binary| bytes.to_vec()));
+    }
+
+    fn write_raw(&self, place: &Path, bytes: &[u8]) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = self.folder.join(place);
+        let known = place.exists();
+        if !known && (written.size.files >= FILES_MAX || written.size.bytes + bytes.len() > BYTES_MAX) {
+            written.size.left_out += 1;
+            return;
+        }
+        let folder = place.parent().map_or(Ok(()), fs::create_dir_all);
+        let result = folder.and_then(|()| fs::write(&place, bytes));
+        if let Err(error) = result {
+            let error = anyhow::Error::new(error).context(format!("writing {}", place.display()));
+            written.error.get_or_insert(error);
+        } else if !known {
+            written.size.files += 1;
+            written.size.bytes += bytes.len();
+        }
+    }
+}
+
+impl Host for Recording<'_> {
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let bytes = self.answered(|| format!("read {path}"), self.host.read(path))?;
+        if let Some(place) = folder::file(path) {
+            self.write(&place, &bytes);
+        }
+        Ok(bytes)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let names = self.answered(|| format!("list {folder}"), self.host.list(folder))?;
+        self.note(|index| {
+            index.lists.insert(folder.to_owned(), names.clone());
+        });
+        Ok(names)
+    }
+
+    fn link(&self, path: &str) -> io::Result<String> {
+        let target = self.answered(|| format!("link {path}"), self.host.link(path))?;
+        self.note(|index| {
+            index.links.insert(path.to_owned(), target.clone());
+        });
+        Ok(target)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Ran> {
+        let question = || format!("run {}", [&[program], arguments].concat().join(" "));
+        let ran = self.answered(question, self.host.run(program, arguments))?;
+        let place = Path::new("run").join(folder::program_name(program, arguments));
+        let program = Program {
+            program: program.to_owned(),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            status: ran.status,
+            stderr: String::from_utf8_lossy(&ran.stderr).into_owned(),
+        };
+        let json = serde_json::to_vec_pretty(&program).map_err(io::Error::other)?;
+        self.write(&place.with_extension("json"), &json);
+        self.write(&place.with_extension("out"), &ran.stdout);
+        Ok(ran)
+    }
+
+    fn space(&self, mount_point: &str) -> io::Result<Space> {
+        let space = self.answered(|| format!("space {mount_point}"), self.host.space(mount_point))?;
+        self.note(|index| {
+            index.spaces.insert(mount_point.to_owned(), space);
+        });
+        Ok(space)
+    }
+
+    fn ipp(&self, request: &[u8]) -> io::Result<Vec<u8>> {
+        let key = folder::ipp_key(request);
+        let answer = self.answered(|| format!("ipp {key}"), self.host.ipp(request))?;
+        self.write_raw(&Path::new("ipp").join(&key).with_extension("bin"), &answer);
+        Ok(answer)
+    }
+
+    fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>> {
+        let listing = self.answered(|| format!("netlink {}", what.name()), self.host.netlink(what))?;
+        self.write_raw(&Path::new("netlink").join(what.name()).with_extension("bin"), &listing);
+        Ok(listing)
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.host.now_ms()
+    }
+
+    fn recall(&self, what: &'static str, note: String) -> Option<Before> {
+        let before = self.host.recall(what, note);
+        if let Some(before) = before.clone() {
+            self.note(|index| {
+                index.notes.insert(what.to_owned(), before);
+                index.now_ms = self.host.now_ms();
+            });
+        }
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Live, LiveOptions, Recorded};
+
+    #[test]
+    fn a_recorded_machine_answers_as_the_machine_did() {
+        let (machine, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(machine.path().join("version"), "6.1 key=hunter2\n").unwrap();
+        fs::write(machine.path().join("raw"), b"\xff\x00").unwrap();
+        fs::create_dir(machine.path().join("empty")).unwrap();
+        let live = Live::new(LiveOptions { root: Some(machine.path().into()), ..LiveOptions::default() });
+        let clean = |text: &str| text.replace("hunter2", "***");
+        let recording = Recording::begin(&live, folder.path(), &clean).unwrap();
+        assert_eq!(recording.read("/version").unwrap(), b"6.1 key=hunter2\n");
+        recording.read("/raw").unwrap();
+        recording.read("/absent").unwrap_err();
+        let empty = recording.read("/empty").unwrap_err();
+        recording.list("/empty").unwrap();
+        let ran = recording.run("sh", &["-c", "echo out; echo err >&2; exit 2"]).unwrap();
+        recording.run("no-such-program", &[]).unwrap_err();
+        let links = recording.netlink(Netlink::Links).unwrap();
+        let space = recording.space("/").unwrap();
+        recording.recall("test", "one".into());
+        recording.recall("test", "two".into());
+        assert_eq!(recording.end().unwrap().left_out, 0);
+
+        let recorded = Recorded::open(folder.path()).unwrap();
+        assert_eq!(recorded.read("/version").unwrap(), b"6.1 key=***\n");
+        assert_eq!(recorded.read("/raw").unwrap(), b"\xff\x00");
+        assert_eq!(recorded.read("/absent").unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(recorded.read("/empty").unwrap_err().to_string(), empty.to_string());
+        assert!(recorded.list("/empty").unwrap().is_empty());
+        assert_eq!(recorded.run("sh", &["-c", "echo out; echo err >&2; exit 2"]).unwrap(), ran);
+        assert!(recorded.run("no-such-program", &[]).unwrap_err().to_string().contains("not installed"));
+        assert_eq!(recorded.netlink(Netlink::Links).unwrap(), links);
+        assert_eq!(recorded.space("/").unwrap(), space);
+        assert_eq!(recorded.recall("test", String::new()).unwrap().text, "one");
+    }
+
+    #[test]
+    fn a_folder_with_something_in_it_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("letter.txt"), "dear").unwrap();
+        assert!(Recording::begin(&Live::default(), folder.path(), &str::to_owned).is_err());
+    }
+}
