@@ -20,7 +20,8 @@ mod printing;
 mod system;
 
 /// Every collector there is, by family.
-pub const ALL: &[Collector] = &[system::boot::BOOT, logs::LOG_EVENTS];
+pub const ALL: &[Collector] =
+    &[system::boot::BOOT, logs::LOG_EVENTS, printing::printers::PRINTERS, printing::print_jobs::PRINT_JOBS];
 
 /// An operating system that a collector can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

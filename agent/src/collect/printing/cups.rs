@@ -1,0 +1,246 @@
+//! Questions to the machine's print server, CUPS, and its answers (RFC 8010, RFC 8011).
+//!
+//! Why the frame is read here and not by the crate's parser: the print server is another program, and one odd value among a
+//! thousand queues must cost that value, not the answer; nor may nested collections or a wrong length cost the agent its life.
+
+use std::io;
+
+use anyhow::{Context, ensure};
+use ipp::IppHeader;
+use ipp::attribute::{IppAttribute, IppAttributeGroup};
+use ipp::model::{DelimiterTag, IppVersion, Operation, StatusCode, ValueTag};
+use ipp::request::IppRequestResponse;
+use ipp::value::{IppKeyword, IppName, IppString, IppValue};
+use prost::bytes::{Buf, Bytes};
+
+use crate::host::Host;
+
+/// Most values read from one answer. Why: 1,000 queues with 20 attributes each stay well below it.
+const VALUES_MAX: usize = 100_000;
+
+/// Most objects (queues or jobs) asked for at once.
+pub(super) const OBJECTS_MAX: usize = 1_000;
+
+/// Status of an answer that found no such object: for CUPS, also "there is none at all".
+const NOT_FOUND: i16 = 0x0406;
+
+/// One object of an answer: a queue or a job.
+pub(super) struct Described(IppAttributeGroup);
+
+/// Asks, and returns the described objects; absent where this machine has no print server.
+pub(super) fn ask(
+    host: &dyn Host,
+    operation: Operation,
+    objects: DelimiterTag,
+    details: &[(&str, IppValue)],
+) -> anyhow::Result<Option<Vec<Described>>> {
+    let answer = match host.ipp(&question(operation, details)?) {
+        Ok(answer) => answer,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(anyhow::Error::new(error).context("asking the print server (CUPS)")),
+    };
+    read(&answer, objects).map(Some).context("the print server's answer")
+}
+
+/// A list of attribute names, for `requested-attributes`.
+pub(super) fn keywords(names: &[&str]) -> anyhow::Result<IppValue> {
+    let names = names.iter().map(|name| Ok(IppValue::Keyword(IppKeyword::new(*name)?)));
+    Ok(IppValue::Array(names.collect::<anyhow::Result<_>>()?))
+}
+
+/// One keyword.
+pub(super) fn keyword(name: &str) -> anyhow::Result<IppValue> {
+    Ok(IppValue::Keyword(IppKeyword::new(name)?))
+}
+
+/// One URI.
+pub(super) fn uri(uri: &str) -> anyhow::Result<IppValue> {
+    Ok(IppValue::Uri(IppString::new(uri)?))
+}
+
+fn question(operation: Operation, details: &[(&str, IppValue)]) -> anyhow::Result<Bytes> {
+    let mut request = IppRequestResponse::new(IppVersion::v2_0(), operation, None)?;
+    for (name, value) in details {
+        let attribute = IppAttribute::new(IppName::new(*name)?, value.clone());
+        request.attributes_mut().add(DelimiterTag::OperationAttributes, attribute);
+    }
+    Ok(request.to_bytes())
+}
+
+fn read(answer: &[u8], objects: DelimiterTag) -> anyhow::Result<Vec<Described>> {
+    let mut rest = Bytes::copy_from_slice(answer);
+    ensure!(rest.len() > 8, "{} bytes are no IPP message", rest.len());
+    let version = rest.get_u8();
+    rest.advance(1);
+    let status = rest.get_i16();
+    rest.advance(4);
+    ensure!((1..=2).contains(&version), "not IPP: version {version}");
+    let groups = groups(rest)?;
+    if status == NOT_FOUND {
+        return Ok(Vec::new());
+    }
+    refused(status, &groups)?;
+    let described = groups.into_iter().filter(|group| group.tag() == objects).take(OBJECTS_MAX).map(Described);
+    Ok(described.collect())
+}
+
+fn refused(status: i16, groups: &[IppAttributeGroup]) -> anyhow::Result<()> {
+    // Why: all of 0x00xx is success (RFC 8011, 4.1.6); the crate knows three of them.
+    if (0..0x0100).contains(&status) {
+        return Ok(());
+    }
+    let said = groups.iter().find_map(|group| group.get(IppAttribute::STATUS_MESSAGE));
+    let said = said.and_then(|attribute| text(attribute.value())).unwrap_or_default();
+    let known = IppHeader::new(IppVersion::v2_0(), status, 0).status_code();
+    let message = format!("CUPS refuses: {known} (0x{status:04x}) {said}").trim().to_owned();
+    let kind = match known {
+        StatusCode::ClientErrorForbidden
+        | StatusCode::ClientErrorNotAuthenticated
+        | StatusCode::ClientErrorNotAuthorized => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    };
+    let advice = "allow the agent's user this operation in cupsd.conf, <Policy default>";
+    let error = anyhow::Error::new(io::Error::new(kind, message));
+    Err(if kind == io::ErrorKind::PermissionDenied { error.context(advice) } else { error })
+}
+
+/// The groups of attributes of a message, without collections: no table needs one.
+fn groups(mut rest: Bytes) -> anyhow::Result<Vec<IppAttributeGroup>> {
+    let mut groups: Vec<IppAttributeGroup> = Vec::new();
+    let mut collections = 0_usize;
+    for _value in 0..VALUES_MAX {
+        let tag = rest.try_get_u8().context("it ends early")?;
+        if tag < 0x10 {
+            let Some(delimiter) = delimiter(tag)? else { return Ok(groups) };
+            groups.push(IppAttributeGroup::new(delimiter));
+            continue;
+        }
+        let name = counted(&mut rest)?;
+        let value = counted(&mut rest)?;
+        if tag == ValueTag::BegCollection as u8 {
+            collections += 1;
+        } else if tag == ValueTag::EndCollection as u8 {
+            collections = collections.saturating_sub(1);
+        } else if collections == 0 {
+            let group = groups.last_mut().context("a value before any group")?;
+            add(group.attributes_mut(), &name, value_of(tag, value));
+        }
+    }
+    anyhow::bail!("more than {VALUES_MAX} values")
+}
+
+/// What a tag begins; absent at the end of the message.
+fn delimiter(tag: u8) -> anyhow::Result<Option<DelimiterTag>> {
+    Ok(Some(match tag {
+        0x01 => DelimiterTag::OperationAttributes,
+        0x02 => DelimiterTag::JobAttributes,
+        0x03 => return Ok(None),
+        0x04 => DelimiterTag::PrinterAttributes,
+        0x05..=0x0f => DelimiterTag::UnsupportedAttributes,
+        _ => anyhow::bail!("unknown delimiter 0x{tag:02x}"),
+    }))
+}
+
+/// A two-byte length, and as many bytes.
+fn counted(rest: &mut Bytes) -> anyhow::Result<Bytes> {
+    let length = usize::from(rest.try_get_u16().context("it ends early")?);
+    ensure!(length <= rest.len(), "it ends early: {length} bytes of a value were promised, {} are left", rest.len());
+    Ok(rest.split_to(length))
+}
+
+/// A value, or "no value" where the bytes do not fit their tag.
+fn value_of(tag: u8, mut bytes: Bytes) -> IppValue {
+    let with_language = tag == ValueTag::TextWithLanguage as u8 || tag == ValueTag::NameWithLanguage as u8;
+    if with_language {
+        // Why not the crate's: it trusts the inner lengths. The language itself is of no use here.
+        let inner = counted(&mut bytes).and_then(|_language| counted(&mut bytes));
+        return inner.map_or(IppValue::NoValue, |text| value_of(ValueTag::TextWithoutLanguage as u8, text));
+    }
+    IppValue::parse(tag, bytes).unwrap_or(IppValue::NoValue)
+}
+
+/// Adds a value; one without a name belongs to the attribute before it.
+fn add(attributes: &mut Vec<IppAttribute>, name: &[u8], value: IppValue) {
+    if !name.is_empty() {
+        let name = IppName::from_bytes(name).unwrap_or_else(|| IppName::new_truncated(""));
+        attributes.push(IppAttribute::new(name, value));
+        return;
+    }
+    let Some(last) = attributes.pop() else { return };
+    let name = last.name().clone();
+    let mut values = match last.into_value() {
+        IppValue::Array(values) => values,
+        first => vec![first],
+    };
+    values.push(value);
+    attributes.push(IppAttribute::new(name, IppValue::Array(values)));
+}
+
+fn text(value: &IppValue) -> Option<String> {
+    Some(match value {
+        IppValue::TextWithoutLanguage(text) => text.to_string(),
+        IppValue::NameWithoutLanguage(text) => text.to_string(),
+        IppValue::Keyword(text) => text.to_string(),
+        IppValue::Uri(text) => text.to_string(),
+        IppValue::MimeMediaType(text) => text.to_string(),
+        IppValue::NonUtf8 { data, .. } => String::from_utf8_lossy(data).into_owned(),
+        IppValue::Array(values) => return values.first().and_then(text),
+        _ => return None,
+    })
+}
+
+impl Described {
+    /// A text; empty where it is absent.
+    pub(super) fn text(&self, name: &str) -> String {
+        self.0.get(name).and_then(|attribute| text(attribute.value())).unwrap_or_default()
+    }
+
+    /// All values of a list of texts.
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        self.values(name).iter().filter_map(text).collect()
+    }
+
+    /// A list of reasons, without the word that says there is none.
+    pub(super) fn reasons(&self, name: &str) -> Vec<String> {
+        let mut reasons = self.texts(name);
+        reasons.retain(|reason| reason != "none");
+        reasons
+    }
+
+    /// A whole number.
+    pub(super) fn number(&self, name: &str) -> Option<i32> {
+        self.numbers(name).into_iter().next()
+    }
+
+    /// All values of a list of whole numbers.
+    pub(super) fn numbers(&self, name: &str) -> Vec<i32> {
+        let number = |value: &IppValue| match value {
+            IppValue::Integer(number) | IppValue::Enum(number) => Some(*number),
+            _ => None,
+        };
+        self.values(name).iter().filter_map(number).collect()
+    }
+
+    /// A count; a negative one is none.
+    pub(super) fn count(&self, name: &str) -> Option<u32> {
+        self.number(name).and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// Yes or no; absent is no.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        matches!(self.values(name).first(), Some(IppValue::Boolean(true)))
+    }
+
+    /// A time. CUPS counts all of them in seconds since 1970.
+    pub(super) fn time_ms(&self, name: &str) -> Option<i64> {
+        self.number(name).filter(|seconds| *seconds > 0).map(|seconds| i64::from(seconds) * 1000)
+    }
+
+    fn values(&self, name: &str) -> &[IppValue] {
+        match self.0.get(name).map(IppAttribute::value) {
+            Some(IppValue::Array(values)) => values,
+            Some(value) => std::slice::from_ref(value),
+            None => &[],
+        }
+    }
+}
