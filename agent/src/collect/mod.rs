@@ -16,8 +16,12 @@ mod deskside;
 mod hardware;
 pub mod logs;
 mod network;
+mod once;
 mod printing;
 mod system;
+pub mod vitals;
+
+pub use once::{look_once, record_host};
 
 /// Every collector there is, by family.
 pub const ALL: &[Collector] =
