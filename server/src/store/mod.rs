@@ -1,0 +1,20 @@
+//! Everything the server must not forget, each noun behind a trait of its own, so that more than one database can hold it.
+
+mod devices;
+mod evidence;
+mod readings;
+mod sqlite;
+mod technicians;
+mod tokens;
+
+pub use devices::{Device, Devices, Enrolment, Greeting, NewDevice};
+pub use evidence::{CustodyEntry, EvidenceItem, EvidenceItems};
+pub use readings::{Arrival, Latest, Readings, Retention};
+pub use sqlite::Db;
+pub use technicians::{NewTechnician, Role, Technician, Technicians};
+pub use tokens::{NewToken, Token, TokenRefusal, Tokens};
+
+/// All of it. A handle is shared as `Arc<dyn Store>`.
+pub trait Store: Devices + Readings + Tokens + Technicians + EvidenceItems {}
+
+impl<T: Devices + Readings + Tokens + Technicians + EvidenceItems> Store for T {}

@@ -1,0 +1,74 @@
+//! Readings, as they came: each once by (device, epoch, seq), found by device, table and time, the latest of each table at hand.
+
+use anyhow::Result;
+use async_trait::async_trait;
+use deskside_proto::v1::{Reading, TableSchema};
+use uuid::Uuid;
+
+/// One reading that was let in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrival {
+    /// Its number in the device's record.
+    pub seq: u64,
+    /// The reading.
+    pub reading: Reading,
+    /// How many readings it says were lost before they reached the server.
+    pub lost: u64,
+}
+
+/// What is known of one table of one device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latest {
+    /// The latest reading.
+    pub reading: Reading,
+    /// When it was last found to be unchanged, device's clock; the reading's own time if never.
+    pub checked_ms: i64,
+}
+
+/// How much of the past is kept; the latest reading of each table stays whatever its age.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Readings that arrived before this go, server's clock.
+    pub before_ms: i64,
+    /// Bytes at most, compressed; oldest go first.
+    pub bytes_max: u64,
+}
+
+/// The readings.
+#[async_trait]
+pub trait Readings: Send + Sync {
+    /// Keeps readings in ascending order of number, and passes over each whose number is not higher than what is already kept of
+    /// its epoch. Returns when they are durable. Answers the highest number that is now kept.
+    async fn append(&self, device: Uuid, epoch: u64, readings: Vec<Arrival>, now_ms: i64) -> Result<u64>;
+
+    /// Tables were looked at and found unchanged.
+    async fn unchanged(&self, device: Uuid, tables: Vec<(String, i64)>, now_ms: i64) -> Result<()>;
+
+    /// The latest of every table of a device, by table.
+    async fn latest(&self, device: Uuid) -> Result<Vec<Latest>>;
+
+    /// The latest of one table.
+    async fn latest_of(&self, device: Uuid, table: &str) -> Result<Option<Latest>>;
+
+    /// A table as it was at a time by the device's clock: the last reading that began then or before.
+    async fn at(&self, device: Uuid, table: &str, at_ms: i64) -> Result<Option<Reading>>;
+
+    /// Readings of a table whose look began within a window by the device's clock, both ends included. Of more than
+    /// `limit`, the newest; oldest first.
+    async fn history(&self, device: Uuid, table: &str, from_ms: i64, to_ms: i64, limit: u32) -> Result<Vec<Reading>>;
+
+    /// Keeps descriptions that an agent brought.
+    async fn add_schemas(&self, schemas: Vec<TableSchema>, now_ms: i64) -> Result<()>;
+
+    /// The description by which a device's rows of a table are read: the one it said it has, else the newest that any agent brought.
+    async fn schema(&self, device: Option<Uuid>, table: &str) -> Result<Option<TableSchema>>;
+
+    /// Every table that agents brought, newest description of each, by name.
+    async fn schemas(&self) -> Result<Vec<TableSchema>>;
+
+    /// Which of these (table, hash) are not kept yet.
+    async fn schemas_missing(&self, schemas: Vec<(String, u64)>) -> Result<Vec<String>>;
+
+    /// Lets go of what is past its time or its room, a bounded piece at a time. Answers whether there is more to let go of.
+    async fn retain(&self, retention: Retention) -> Result<bool>;
+}

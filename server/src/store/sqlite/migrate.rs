@@ -1,0 +1,34 @@
+//! Brings the file to this release's form: numbered steps, each done once, in one transaction.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The steps. A step that was released is never edited; a new one takes the next free number.
+const STEPS: &[(u32, &str)] = &[
+    (1, include_str!("migrations/0001_devices.sql")),
+    (2, include_str!("migrations/0002_readings.sql")),
+    (3, include_str!("migrations/0003_people.sql")),
+    (4, include_str!("migrations/0004_evidence.sql")),
+];
+
+pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY) STRICT")?;
+    let done: BTreeSet<u32> = transaction
+        .prepare("SELECT number FROM migration")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let newest = STEPS.iter().map(|(number, _sql)| *number).max().unwrap_or_default();
+    ensure!(
+        done.iter().all(|number| *number <= newest),
+        "this store was written by a newer deskside-server; run that one, or restore a backup"
+    );
+    for (number, sql) in STEPS.iter().filter(|(number, _sql)| !done.contains(number)) {
+        transaction.execute_batch(sql).with_context(|| format!("migration {number}"))?;
+        transaction.execute("INSERT INTO migration VALUES (?1)", [number])?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
