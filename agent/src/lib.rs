@@ -5,3 +5,5 @@ pub mod host;
 pub mod pack;
 pub mod record;
 pub mod redact;
+pub mod schedule;
+pub mod uplink;

@@ -1,0 +1,293 @@
+//! When to look: at intervals, under deadlines, never twice at once at the same thing, and without ever waiting for a look that hangs.
+//!
+//! A plain state machine: [`Schedule::step`] takes an event and the time on a clock that only goes forward, and says what to do.
+
+use std::collections::BTreeMap;
+
+use deskside_proto::v1::{Outcome, Policy};
+
+/// Looks that run at the same time. Why: a fresh look at everything is to be quick, and an idle machine is to stay idle.
+pub const LANES: usize = 3;
+
+/// Looks that may hang at the same time, each holding a thread, before there is no thread left to look with.
+pub const STUCK_MAX: usize = 4;
+
+/// A look that ended this recently answers the next one who asks.
+pub const SHARED_MS: u64 = 2_000;
+
+/// Looks begin on this beat, so that those that fall close together wake the machine once.
+const TICK_MS: u64 = 1_000;
+
+/// First looks are spread over this time.
+const START_MS: u64 = 4_000;
+
+/// Shortest interval that policy can set.
+const EVERY_MS_MIN: u64 = 1_000;
+
+/// What the schedule is told about a collector.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its table.
+    pub table: &'static str,
+    /// Its own interval; absent where it is looked at only on request.
+    pub every_ms: Option<u64>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time went by.
+    Tick,
+    /// Somebody wants a fresh look.
+    Ask(&'static str),
+    /// A look came back, be it late.
+    Returned {
+        /// Its table.
+        table: &'static str,
+    },
+    /// The policy in force.
+    Policy(Policy),
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Begin a look.
+    Look(&'static str),
+    /// The look that came back is good: it is the table's reading.
+    Take(&'static str),
+    /// The latest reading is fresh enough for the one who asks.
+    Share(&'static str),
+    /// There is no look; this is the reading.
+    Say {
+        /// The table.
+        table: &'static str,
+        /// Its outcome.
+        outcome: Outcome,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Where one collector stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Idle,
+    Queued { since_ms: u64 },
+    Running { since_ms: u64 },
+    Stuck { since_ms: u64 },
+}
+
+#[derive(Debug)]
+struct Timed {
+    table: &'static str,
+    own_ms: Option<u64>,
+    every_ms: Option<u64>,
+    off: bool,
+    due_ms: Option<u64>,
+    looked_ms: Option<u64>,
+    standing: Standing,
+}
+
+/// The schedule of all collectors of an agent.
+#[derive(Debug)]
+pub struct Schedule {
+    seed: u64,
+    deadline_ms: u64,
+    all: Vec<Timed>,
+}
+
+impl Schedule {
+    /// A schedule whose first looks are spread by the seed. `deadline_ms` is how long a look may take.
+    pub fn new(seed: u64, deadline_ms: u64, entries: &[Entry], now_ms: u64) -> Self {
+        let timed = |entry: &Entry| Timed {
+            table: entry.table,
+            own_ms: entry.every_ms,
+            every_ms: entry.every_ms,
+            off: false,
+            due_ms: entry.every_ms.map(|_every| now_ms + spread(seed, salt(entry.table), START_MS)),
+            looked_ms: None,
+            standing: Standing::Idle,
+        };
+        Self { seed, deadline_ms, all: entries.iter().map(timed).collect() }
+    }
+
+    /// The next moment at which [`Event::Tick`] has something to do; absent where nothing is to come by itself.
+    pub fn next_ms(&self) -> Option<u64> {
+        let deadline = |timed: &Timed| match timed.standing {
+            Standing::Queued { since_ms } | Standing::Running { since_ms } => Some(since_ms + self.deadline_ms),
+            Standing::Idle | Standing::Stuck { .. } => None,
+        };
+        self.all.iter().flat_map(|timed| [timed.due_ms, deadline(timed)]).flatten().min()
+    }
+
+    /// Tables whose look hangs.
+    pub fn stuck(&self) -> Vec<&'static str> {
+        let stuck = self.all.iter().filter(|timed| matches!(timed.standing, Standing::Stuck { .. }));
+        stuck.map(|timed| timed.table).collect()
+    }
+
+    /// Decides. `now_ms` is on a clock that never goes back; how far it jumps ahead does not matter.
+    pub fn step(&mut self, now_ms: u64, event: Event) -> Vec<Act> {
+        let mut acts = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Ask(table) => acts.extend(self.ask(now_ms, table)),
+            Event::Returned { table } => acts.extend(self.returned(now_ms, table)),
+            Event::Policy(policy) => self.apply(now_ms, &policy, &mut acts),
+        }
+        self.give_up(now_ms, &mut acts);
+        self.queue_due(now_ms, &mut acts);
+        self.begin(now_ms, &mut acts);
+        acts
+    }
+
+    fn ask(&mut self, now_ms: u64, table: &'static str) -> Option<Act> {
+        let deadline_ms = self.deadline_ms;
+        let timed = self.all.iter_mut().find(|timed| timed.table == table)?;
+        if timed.off {
+            return Some(switched_off(table));
+        }
+        match timed.standing {
+            Standing::Queued { .. } | Standing::Running { .. } => None,
+            Standing::Stuck { since_ms } => Some(still_stuck(table, now_ms - since_ms, deadline_ms)),
+            Standing::Idle if timed.looked_ms.is_some_and(|at| now_ms - at < SHARED_MS) => Some(Act::Share(table)),
+            Standing::Idle => {
+                timed.standing = Standing::Queued { since_ms: now_ms };
+                None
+            }
+        }
+    }
+
+    fn returned(&mut self, now_ms: u64, table: &'static str) -> Option<Act> {
+        let timed = self.all.iter_mut().find(|timed| timed.table == table)?;
+        let in_time = matches!(timed.standing, Standing::Running { .. });
+        timed.standing = Standing::Idle;
+        in_time.then(|| {
+            timed.looked_ms = Some(now_ms);
+            Act::Take(table)
+        })
+    }
+
+    fn apply(&mut self, now_ms: u64, policy: &Policy, acts: &mut Vec<Act>) {
+        let lines: BTreeMap<&str, _> = policy.tables.iter().map(|line| (line.table.as_str(), line)).collect();
+        for timed in &mut self.all {
+            let line = lines.get(timed.table);
+            let was_off = timed.off;
+            timed.off = line.is_some_and(|line| line.off);
+            let set_ms = line.map(|line| u64::from(line.every_s) * 1000).filter(|every| *every > 0);
+            let every_ms = set_ms.map(|every| every.max(EVERY_MS_MIN)).or(timed.own_ms).filter(|_every| !timed.off);
+            if timed.off && !was_off {
+                acts.push(switched_off(timed.table));
+            }
+            if every_ms != timed.every_ms {
+                let begin = spread(self.seed, salt(timed.table), START_MS);
+                timed.due_ms = every_ms.map(|every| now_ms + begin.min(every));
+                timed.every_ms = every_ms;
+            }
+        }
+    }
+
+    /// Ends what ran out of time: as a reading, not as a thread, since nothing can end a thread that hangs in the kernel.
+    fn give_up(&mut self, now_ms: u64, acts: &mut Vec<Act>) {
+        let (mut hung, mut waited) = (Vec::new(), Vec::new());
+        for timed in &mut self.all {
+            match timed.standing {
+                Standing::Running { since_ms } if now_ms >= since_ms + self.deadline_ms => {
+                    timed.standing = Standing::Stuck { since_ms };
+                    hung.push(timed.table);
+                }
+                Standing::Queued { since_ms } if now_ms >= since_ms + self.deadline_ms => {
+                    timed.standing = Standing::Idle;
+                    waited.push(timed.table);
+                }
+                _ => {}
+            }
+        }
+        let stuck = self.stuck();
+        for table in hung {
+            let mut reason = format!("the look did not end within {}", seconds(self.deadline_ms));
+            if stuck.len() > 1 {
+                reason = format!("{reason}; {} looks hang: {}", stuck.len(), stuck.join(", "));
+            }
+            acts.push(Act::Say { table, outcome: Outcome::TimedOut, reason });
+        }
+        let behind =
+            if stuck.is_empty() { "other looks".into() } else { format!("looks that hang: {}", stuck.join(", ")) };
+        for table in waited {
+            let reason = format!("not begun: it waited {} behind {behind}", seconds(self.deadline_ms));
+            acts.push(Act::Say { table, outcome: Outcome::TimedOut, reason });
+        }
+    }
+
+    fn queue_due(&mut self, now_ms: u64, acts: &mut Vec<Act>) {
+        for timed in &mut self.all {
+            let (Some(due_ms), Some(every_ms)) = (timed.due_ms, timed.every_ms) else { continue };
+            if due_ms > now_ms {
+                continue;
+            }
+            // Why: what was missed while the machine slept is not made up for, and the second look takes the place in the
+            // interval that the seed gives it, so that looks spread out after a quick start.
+            let first = timed.looked_ms.is_none() && timed.standing == Standing::Idle;
+            let place =
+                if first { every_ms / 2 + spread(self.seed, salt(timed.table), every_ms / 2 + 1) } else { every_ms };
+            timed.due_ms = Some((now_ms + place).next_multiple_of(TICK_MS));
+            match timed.standing {
+                Standing::Idle => timed.standing = Standing::Queued { since_ms: now_ms },
+                Standing::Stuck { since_ms } => {
+                    acts.push(still_stuck(timed.table, now_ms - since_ms, self.deadline_ms));
+                }
+                Standing::Queued { .. } | Standing::Running { .. } => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, now_ms: u64, acts: &mut Vec<Act>) {
+        let count = |wanted: fn(&Standing) -> bool| self.all.iter().filter(|timed| wanted(&timed.standing)).count();
+        let running = count(|standing| matches!(standing, Standing::Running { .. }));
+        let stuck = count(|standing| matches!(standing, Standing::Stuck { .. }));
+        let free = LANES.saturating_sub(running).min((LANES + STUCK_MAX).saturating_sub(running + stuck));
+        let mut queued: Vec<&mut Timed> =
+            self.all.iter_mut().filter(|timed| matches!(timed.standing, Standing::Queued { .. })).collect();
+        queued.sort_by_key(|timed| match timed.standing {
+            Standing::Queued { since_ms } => since_ms,
+            _ => u64::MAX,
+        });
+        for timed in queued.into_iter().take(free) {
+            timed.standing = Standing::Running { since_ms: now_ms };
+            acts.push(Act::Look(timed.table));
+        }
+    }
+}
+
+fn switched_off(table: &'static str) -> Act {
+    Act::Say { table, outcome: Outcome::Denied, reason: "policy has switched this table off".into() }
+}
+
+fn still_stuck(table: &'static str, for_ms: u64, deadline_ms: u64) -> Act {
+    let reason = format!(
+        "the look that began {} ago has still not ended (its deadline was {}); the next begins when it does",
+        seconds(for_ms),
+        seconds(deadline_ms)
+    );
+    Act::Say { table, outcome: Outcome::TimedOut, reason }
+}
+
+fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { format!("{:.1} s", ms as f64 / 1000.0) }
+}
+
+/// A number below a bound that only the seed and the salt decide (`SplitMix64`, Steele et al. 2014). 0 where the bound is 0.
+pub fn spread(seed: u64, salt: u64, below: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)).checked_rem(below).unwrap_or(0)
+}
+
+fn salt(table: &str) -> u64 {
+    table.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests;
