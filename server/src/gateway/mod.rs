@@ -1,0 +1,7 @@
+//! The agents' side of the server: their sessions, what is asked of them, and what they upload.
+
+mod switchboard;
+mod upload;
+
+pub use switchboard::{Answers, Call, CutReason, NotReached, Switchboard};
+pub use upload::{StoredUpload, Uploads, Wanted};
