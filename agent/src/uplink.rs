@@ -14,6 +14,12 @@ use prost::Message;
 
 use crate::schedule::spread;
 
+pub mod enroll;
+pub mod identity;
+pub mod line;
+pub mod trust;
+pub mod upload;
+
 /// Bytes of readings that are sent and not yet kept.
 pub const WINDOW_BYTES: usize = 256 * 1024;
 
