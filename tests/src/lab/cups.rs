@@ -188,7 +188,7 @@ fn furnish(root: &Path) -> anyhow::Result<()> {
     let users =
         if as_root { format!("User {PRINT_USER}\nGroup {PRINT_USER}\nSystemGroup root\n") } else { String::new() };
     let places = format!(
-        "ServerRoot {root}/etc\nRequestRoot {root}/spool\nTempDir {root}/spool/tmp\nCacheDir {root}/cache\n\
+        "ServerRoot {root}/etc\nPrintcap {root}/cache/printcap\nRequestRoot {root}/spool\nTempDir {root}/spool/tmp\nCacheDir {root}/cache\n\
          StateDir {root}/state\nDataDir /usr/share/cups\nServerBin /usr/lib/cups\nServerKeychain {root}/etc/ssl\n\
          AccessLog {root}/log/access\nErrorLog {root}/log/error\nPageLog {root}/log/page\nFileDevice Yes\n{users}"
     );

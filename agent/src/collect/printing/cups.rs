@@ -27,19 +27,15 @@ const NOT_FOUND: i16 = 0x0406;
 /// One object of an answer: a queue or a job.
 pub(super) struct Described(IppAttributeGroup);
 
-/// Asks, and returns the described objects; absent where this machine has no print server.
+/// Asks, and returns the described objects. A machine without a print server answers `NotFound`.
 pub(super) fn ask(
     host: &dyn Host,
     operation: Operation,
     objects: DelimiterTag,
     details: &[(&str, IppValue)],
-) -> anyhow::Result<Option<Vec<Described>>> {
-    let answer = match host.ipp(&question(operation, details)?) {
-        Ok(answer) => answer,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(anyhow::Error::new(error).context("asking the print server (CUPS)")),
-    };
-    read(&answer, objects).map(Some).context("the print server's answer")
+) -> anyhow::Result<Vec<Described>> {
+    let answer = host.ipp(&question(operation, details)?).context("asking the print server (CUPS)")?;
+    read(&answer, objects).context("the print server's answer")
 }
 
 /// A list of attribute names, for `requested-attributes`.
@@ -113,6 +109,7 @@ fn groups(mut rest: Bytes) -> anyhow::Result<Vec<IppAttributeGroup>> {
         if tag < 0x10 {
             let Some(delimiter) = delimiter(tag)? else { return Ok(groups) };
             groups.push(IppAttributeGroup::new(delimiter));
+            collections = 0;
             continue;
         }
         let name = counted(&mut rest)?;
@@ -241,6 +238,108 @@ impl Described {
             Some(IppValue::Array(values)) => values,
             Some(value) => std::slice::from_ref(value),
             None => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEAD: [u8; 8] = [2, 0, 0, 0, 0, 0, 0, 1];
+
+    fn value(tag: u8, name: &str, bytes: &[u8]) -> Vec<u8> {
+        let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        let (name, tag) = (name.as_bytes(), [tag]);
+        [tag.as_slice(), &length(name), name, &length(bytes), bytes].concat()
+    }
+
+    fn printers(parts: &[Vec<u8>]) -> anyhow::Result<Vec<Described>> {
+        let answer = [HEAD.as_slice(), &[4], &parts.concat(), &[3]].concat();
+        read(&answer, DelimiterTag::PrinterAttributes)
+    }
+
+    fn refusal(status: u16) -> anyhow::Error {
+        let [high, low] = status.to_be_bytes();
+        let said = value(0x41, "status-message", b"no");
+        let answer = [[2, 0, high, low, 0, 0, 0, 1, 1].as_slice(), &said, &[3]].concat();
+        read(&answer, DelimiterTag::PrinterAttributes).err().unwrap()
+    }
+
+    #[test]
+    fn one_odd_value_costs_itself_and_not_the_answer() {
+        let found = printers(&[
+            value(0x42, "printer-name", b"front-office"),
+            value(0x21, "queued-job-count", b"?"),
+            value(0x41, "printer-info", &[b'x'; 5000]),
+            value(0x36, "printer-location", &[0, 200, b'e', b'n']),
+            value(0x35, "printer-state-message", &[&[0, 2, b'e', b'n', 0, 4][..], b"Jam!"].concat()),
+            value(0x44, "printer-state-reasons", b"none"),
+            value(0x44, "", b"marker-waste-almost-full-warnin"),
+        ])
+        .unwrap();
+        let [queue] = found.as_slice() else { panic!("one queue") };
+        assert_eq!(queue.text("printer-name"), "front-office");
+        assert_eq!(queue.count("queued-job-count"), None);
+        assert_eq!(queue.text("printer-info"), "");
+        assert_eq!(queue.text("printer-location"), "");
+        assert_eq!(queue.text("printer-state-message"), "Jam!");
+        assert_eq!(queue.reasons("printer-state-reasons"), ["marker-waste-almost-full-warnin"]);
+    }
+
+    #[test]
+    fn collections_however_deep_are_passed_over() {
+        let mut parts = vec![value(0x34, "media-col-default", b"")];
+        parts.extend(vec![value(0x34, "", b""); 20_000]);
+        parts.push(value(0x44, "", b"inner"));
+        parts.extend(vec![value(0x37, "", b""); 20_001]);
+        parts.push(value(0x42, "printer-name", b"deep"));
+        assert_eq!(printers(&parts).unwrap()[0].text("printer-name"), "deep");
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_marked() {
+        let found = printers(&[value(0x41, "printer-info", b"B\xfcro")]).unwrap();
+        assert_eq!(found[0].text("printer-info"), "B\u{fffd}ro");
+    }
+
+    #[test]
+    fn a_refusal_tells_what_is_needed_and_is_denied() {
+        let denied = refusal(0x0403);
+        assert_eq!(crate::collect::outcome_of(&denied), deskside_proto::v1::Outcome::Denied);
+        assert!(format!("{denied:#}").contains("cupsd.conf"), "{denied:#}");
+        let busy = refusal(0x0507);
+        assert_eq!(crate::collect::outcome_of(&busy), deskside_proto::v1::Outcome::Failed);
+        assert!(format!("{busy:#}").contains("0x0507"), "{busy:#}");
+    }
+
+    #[test]
+    fn nothing_found_is_no_objects() {
+        assert!(read(&[2, 0, 4, 6, 0, 0, 0, 1, 3], DelimiterTag::PrinterAttributes).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_value_before_any_group_and_an_early_end_are_refused() {
+        let loose = [HEAD.as_slice(), &value(0x21, "a", &[0; 4]), &[3]].concat();
+        assert!(read(&loose, DelimiterTag::PrinterAttributes).is_err());
+        let whole = [HEAD.as_slice(), &[4], &value(0x42, "printer-name", b"q"), &[3]].concat();
+        for end in 0..whole.len() {
+            assert!(read(&whole[..end], DelimiterTag::PrinterAttributes).is_err(), "cut at {end}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let answer = [HEAD.as_slice(), &[4], &bytes].concat();
+            drop(read(&answer, DelimiterTag::PrinterAttributes));
+        }
+
+        #[test]
+        fn no_value_breaks_it(tag in 0x10_u8..0x80, bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert!(printers(&[value(tag, "printer-name", &bytes)]).is_ok());
         }
     }
 }

@@ -43,9 +43,6 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
         ("limit", IppValue::Integer(i32::try_from(cups::OBJECTS_MAX)?)),
     ];
     let queues = cups::ask(host, Operation::CupsGetPrinters, DelimiterTag::PrinterAttributes, &details)?;
-    let Some(queues) = queues else {
-        return Ok(Rows::unsupported("no print server (CUPS) runs here, so this machine has no queues to show"));
-    };
     let full = queues.len() == cups::OBJECTS_MAX;
     let rows: Rows = queues.iter().map(row).collect();
     Ok(if full { rows.without(format!("queues after the first {}", cups::OBJECTS_MAX)) } else { rows })
@@ -97,4 +94,30 @@ fn without_password(uri: &str) -> String {
     let Some((login, host)) = authority.rsplit_once('@') else { return uri.to_owned() };
     let user = login.split(':').next().unwrap_or_default();
     format!("{scheme}://{user}@{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_taken_out_of_a_uri_and_nothing_else_is() {
+        let cases = [
+            ("ipp://anna:s3cret@print.example/ipp/print", "ipp://anna@print.example/ipp/print"),
+            ("smb://anna:p@ss@host/queue", "smb://anna@host/queue"),
+            ("socket://192.0.2.1:9100?contimeout=2", "socket://192.0.2.1:9100?contimeout=2"),
+            ("lpd://host/queue?reserve=a@b:c", "lpd://host/queue?reserve=a@b:c"),
+            ("file:/dev/null", "file:/dev/null"),
+            ("", ""),
+        ];
+        for (uri, expected) in cases {
+            assert_eq!(without_password(uri), expected);
+        }
+    }
+
+    #[test]
+    fn a_level_that_is_not_known_is_not_a_low_one() {
+        let names = ["Black", "Waste", "Cyan", "Magenta"].map(str::to_owned);
+        assert_eq!(markers(&names, &[3, -2, -3]), ["Black 3 %", "Waste unknown", "Cyan some left"]);
+    }
 }
