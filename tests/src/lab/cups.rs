@@ -16,7 +16,7 @@ const CUPSD: &str = "/usr/sbin/cupsd";
 const PRINT_USER: &str = "lp";
 
 /// How long a state may take to appear. Why: the slowest is a queue that gives up, 5 s on an idle machine.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// How long between two looks at a state.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -173,13 +173,14 @@ fn add(attributes: &mut Vec<IppAttribute>, name: &[u8], value: IppValue) {
     attributes.push(IppAttribute::new(name, IppValue::Array(values)));
 }
 
+#[allow(clippy::match_same_arms, reason = "the arms hold different types")]
 fn text(value: &IppValue) -> Option<String> {
     Some(match value {
         IppValue::TextWithoutLanguage(text) => text.to_string(),
-        IppValue::NameWithoutLanguage(text) => text.to_string(),
-        IppValue::Keyword(text) => text.to_string(),
-        IppValue::Uri(text) => text.to_string(),
-        IppValue::MimeMediaType(text) => text.to_string(),
+        IppValue::NameWithoutLanguage(name) => name.to_string(),
+        IppValue::Keyword(word) => word.to_string(),
+        IppValue::Uri(uri) => uri.to_string(),
+        IppValue::MimeMediaType(kind) => kind.to_string(),
         IppValue::NonUtf8 { data, .. } => String::from_utf8_lossy(data).into_owned(),
         IppValue::Array(values) => return values.first().and_then(text),
         _ => return None,
