@@ -1,6 +1,7 @@
 //! The Deskside server: takes readings in, keeps them, and gives technicians the evidence.
 
 pub mod blobs;
+pub mod case;
 pub mod diagnose;
 pub mod gateway;
 pub mod ingest;

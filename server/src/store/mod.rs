@@ -1,20 +1,26 @@
 //! Everything the server must not forget, each noun behind a trait of its own, so that more than one database can hold it.
 
+mod audit;
+mod collections;
 mod devices;
 mod evidence;
 mod readings;
 mod sqlite;
 mod technicians;
+mod tickets;
 mod tokens;
 
+pub use audit::{Audit, AuditLine};
+pub use collections::{Collection, CollectionState, Collections};
 pub use devices::{Device, Devices, Enrolment, Greeting, NewDevice};
 pub use evidence::{CustodyEntry, EvidenceItem, EvidenceItems};
 pub use readings::{Arrival, Latest, Readings, Retention};
 pub use sqlite::Db;
 pub use technicians::{NewTechnician, Role, Technician, Technicians};
+pub use tickets::{NewTicket, Ticket, TicketChange, TicketEvent, TicketStatus, Tickets};
 pub use tokens::{NewToken, Token, TokenRefusal, Tokens};
 
 /// All of it. A handle is shared as `Arc<dyn Store>`.
-pub trait Store: Devices + Readings + Tokens + Technicians + EvidenceItems {}
+pub trait Store: Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + Audit {}
 
-impl<T: Devices + Readings + Tokens + Technicians + EvidenceItems> Store for T {}
+impl<T: Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + Audit> Store for T {}

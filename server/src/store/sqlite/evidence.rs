@@ -56,7 +56,6 @@ impl EvidenceItems for Db {
 }
 
 /// Writes an item. Why here and not in the trait: an item comes into being in one transaction with the end of its collection.
-#[expect(dead_code, reason = "the collections of this store end with it")]
 pub(super) fn insert(tx: &Transaction<'_>, item: &EvidenceItem) -> Result<()> {
     tx.execute(
         "INSERT INTO evidence (id, ticket, device, collection, name, size, sha256, stored_ms, location) \

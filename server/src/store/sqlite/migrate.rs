@@ -11,6 +11,7 @@ const STEPS: &[(u32, &str)] = &[
     (2, include_str!("migrations/0002_readings.sql")),
     (3, include_str!("migrations/0003_people.sql")),
     (4, include_str!("migrations/0004_evidence.sql")),
+    (5, include_str!("migrations/0005_cases.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {

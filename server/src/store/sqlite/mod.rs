@@ -3,11 +3,14 @@
 //! Why one writer thread: SQLite has one writer anyway, and gathering what waits into one transaction makes one flush serve many. A write is
 //! answered only after COMMIT, so that what was answered survives a power cut (WAL, synchronous=FULL).
 
+mod audit;
+mod collections;
 mod devices;
 mod evidence;
 mod migrate;
 mod readings;
 mod technicians;
+mod tickets;
 mod tokens;
 mod writer;
 

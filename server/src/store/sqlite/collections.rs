@@ -1,0 +1,166 @@
+//! Collections in SQLite.
+
+use anyhow::{Result, ensure};
+use async_trait::async_trait;
+use deskside_proto::v1::{PartOutcome, UploadBegin};
+use prost::Message;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use super::{Db, evidence, tickets, uuid};
+use crate::store::{Collection, CollectionState, Collections, CustodyEntry, EvidenceItem, TicketEvent};
+
+const SELECT: &str = "SELECT id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, expires_ms, \
+     ended_ms, asked_by, attempts, parts, evidence FROM collection";
+
+#[async_trait]
+impl Collections for Db {
+    async fn add_collection(&self, collection: &Collection, event: TicketEvent) -> Result<()> {
+        let new = collection.clone();
+        self.write(move |tx| {
+            tx.execute(
+                "INSERT INTO collection (id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, \
+                 expires_ms, ended_ms, asked_by, attempts, parts, evidence) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                params![
+                    new.id.to_string(),
+                    new.ticket.cast_signed(),
+                    new.device.to_string(),
+                    new.state.name(),
+                    new.note,
+                    new.recipe,
+                    new.tables.join(" "),
+                    new.from_ms,
+                    new.to_ms,
+                    new.asked_ms,
+                    new.expires_ms,
+                    new.ended_ms,
+                    new.asked_by,
+                    new.attempts,
+                    encoded(new.parts),
+                    new.evidence.map(|id| id.to_string()),
+                ],
+            )?;
+            tickets::insert_event(tx, new.ticket, &event)
+        })
+        .await
+    }
+
+    async fn collection(&self, id: Uuid) -> Result<Option<Collection>> {
+        self.read(move |connection| one(connection, id)).await
+    }
+
+    async fn collections_of(&self, ticket: u64) -> Result<Vec<Collection>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE ticket = ?1 ORDER BY no"))?;
+            let rows = statement.query_map([ticket.cast_signed()], read)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    async fn open_collections(&self) -> Result<Vec<Collection>> {
+        self.read(move |connection| {
+            let sql = format!("{SELECT} WHERE state IN ('waiting', 'running') ORDER BY no");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([], read)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    async fn save_collection(&self, collection: &Collection, event: Option<TicketEvent>) -> Result<()> {
+        let now = collection.clone();
+        self.write(move |tx| {
+            let parts = (!now.parts.is_empty()).then(|| encoded(now.parts));
+            let changed = tx.execute(
+                "UPDATE collection SET state = ?2, note = ?3, ended_ms = ?4, attempts = ?5, \
+                 parts = coalesce(?6, parts), evidence = coalesce(?7, evidence) \
+                 WHERE id = ?1 AND state IN ('waiting', 'running')",
+                params![
+                    now.id.to_string(),
+                    now.state.name(),
+                    now.note,
+                    now.ended_ms,
+                    now.attempts,
+                    parts,
+                    now.evidence.map(|id| id.to_string())
+                ],
+            )?;
+            ensure!(changed == 1, "collection {} has ended, or is unknown", now.id);
+            if let Some(event) = event {
+                tickets::insert_event(tx, now.ticket, &event)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn evidence_stored(&self, item: &EvidenceItem, parts: Vec<PartOutcome>, device_name: &str) -> Result<bool> {
+        let (item, device_name) = (item.clone(), device_name.to_owned());
+        self.write(move |tx| {
+            let Some(asked) = one(tx, item.collection)? else { return Ok(false) };
+            if asked.state.ended() || asked.evidence.is_some() || asked.device != item.device {
+                return Ok(false);
+            }
+            evidence::insert(tx, &item)?;
+            for entry in custody(&asked, &item, &device_name) {
+                evidence::insert_custody(tx, item.id, &entry)?;
+            }
+            tx.execute(
+                "UPDATE collection SET parts = ?2, evidence = ?3 WHERE id = ?1",
+                params![asked.id.to_string(), encoded(parts), item.id.to_string()],
+            )?;
+            let text = format!("{} ({} bytes, SHA-256 {})", item.name, item.size, item.sha256);
+            let event = TicketEvent { at_ms: item.stored_ms, who: device_name, what: "evidence".into(), text };
+            tickets::insert_event(tx, item.ticket, &event)?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+/// How an item came to be, in the words of its custody.
+fn custody(asked: &Collection, item: &EvidenceItem, device_name: &str) -> [CustodyEntry; 3] {
+    let entry =
+        |at_ms, who: &str, what: &str, text: String| CustodyEntry { at_ms, who: who.into(), what: what.into(), text };
+    [
+        entry(asked.asked_ms, &asked.asked_by, "asked", format!("for ticket {}", asked.ticket)),
+        entry(item.stored_ms, device_name, "collected", format!("by device {}", item.device)),
+        entry(item.stored_ms, "server", "stored", format!("at {}, SHA-256 {}", item.location, item.sha256)),
+    ]
+}
+
+fn encoded(parts: Vec<PartOutcome>) -> Vec<u8> {
+    UploadBegin { parts, ..UploadBegin::default() }.encode_to_vec()
+}
+
+fn one(connection: &Connection, id: Uuid) -> Result<Option<Collection>> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+    Ok(statement.query_row([id.to_string()], read).optional()?)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Collection> {
+    let state: String = row.get(3)?;
+    let tables: String = row.get(6)?;
+    let parts = UploadBegin::decode(row.get_ref(14)?.as_blob()?).map_err(|_error| rusqlite::Error::InvalidQuery)?;
+    let evidence: Option<String> = row.get(15)?;
+    Ok(Collection {
+        id: uuid(&row.get::<_, String>(0)?)?,
+        ticket: row.get::<_, i64>(1)?.cast_unsigned(),
+        device: uuid(&row.get::<_, String>(2)?)?,
+        state: CollectionState::from_name(&state).ok_or(rusqlite::Error::InvalidQuery)?,
+        note: row.get(4)?,
+        recipe: row.get(5)?,
+        tables: tables.split_whitespace().map(str::to_owned).collect(),
+        from_ms: row.get(7)?,
+        to_ms: row.get(8)?,
+        asked_ms: row.get(9)?,
+        expires_ms: row.get(10)?,
+        ended_ms: row.get(11)?,
+        asked_by: row.get(12)?,
+        attempts: row.get(13)?,
+        parts: parts.parts,
+        evidence: evidence.as_deref().map(uuid).transpose()?,
+    })
+}
