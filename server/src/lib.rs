@@ -2,6 +2,7 @@
 
 pub mod blobs;
 pub mod case;
+pub mod cli;
 pub mod diagnose;
 pub mod gateway;
 pub mod ingest;

@@ -1,0 +1,171 @@
+//! Collections: asking for evidence, following it, and saying what came and what did not.
+
+use std::io;
+
+use deskside_proto::show;
+use deskside_proto::v1::{
+    self, CancelCollectionRequest, CollectRequest, ListRecipesRequest, Outcome, PartOutcome, Recipe,
+    WatchCollectionRequest,
+};
+
+use super::connect::Desk;
+use super::screen::{self, Line, Screen};
+use super::trouble::Trouble;
+use super::{devices, shape, when};
+
+/// Ask a device for evidence for a ticket. A device that is off answers when it is back.
+#[derive(Debug, clap::Args)]
+pub(super) struct Collect {
+    /// Id, beginning of it, or host name.
+    device: String,
+    /// The ticket's number.
+    #[arg(long)]
+    ticket: u64,
+    /// What to collect, by symptom; `deskside recipes` lists them.
+    #[arg(long, default_value = "")]
+    recipe: String,
+    /// What to collect, by hand; may be given several times.
+    #[arg(long = "table", value_name = "TABLE")]
+    tables: Vec<String>,
+    /// How far back [default: the recipe's].
+    #[arg(long, value_parser = when::seconds, value_name = "TIME")]
+    before: Option<u64>,
+    /// How long to go on from now [default: the recipe's].
+    #[arg(long, value_parser = when::seconds, value_name = "TIME")]
+    after: Option<u64>,
+    /// Give up if the device has not answered by then.
+    #[arg(long, value_parser = when::seconds, value_name = "TIME")]
+    expires: Option<u64>,
+    /// Wait until it has ended.
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Collect {
+    pub(super) async fn run(self, mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
+        let request = CollectRequest {
+            device: self.device,
+            ticket: self.ticket,
+            recipe: self.recipe,
+            tables: self.tables,
+            before_s: self.before.unwrap_or_default(),
+            after_s: self.after.unwrap_or_default(),
+            expires_s: self.expires.unwrap_or_default(),
+        };
+        let asked = desk.collect(request).await?.into_inner();
+        let collection = if self.wait { wait(&mut desk, asked).await? } else { asked };
+        if screen.json {
+            screen.value(&shape::collection(&collection))?;
+        } else {
+            show(screen, &collection)?;
+        }
+        ended_well(&collection)
+    }
+}
+
+/// A collection that was asked for.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Collection {
+    /// Stop asking.
+    Cancel {
+        /// The collection's id, as `deskside ticket show` prints it.
+        id: String,
+    },
+    /// Follow it until it has ended.
+    Wait {
+        /// The collection's id, as `deskside ticket show` prints it.
+        id: String,
+    },
+}
+
+impl Collection {
+    pub(super) async fn run(self, mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
+        let collection = match self {
+            Self::Cancel { id } => desk.cancel_collection(CancelCollectionRequest { id }).await?.into_inner(),
+            Self::Wait { id } => {
+                let ended = wait(&mut desk, v1::Collection { id, ..v1::Collection::default() }).await?;
+                ended_well(&ended)?;
+                ended
+            }
+        };
+        if screen.json {
+            screen.value(&shape::collection(&collection))?
+        } else {
+            show(screen, &collection)?
+        }
+        Ok(())
+    }
+}
+
+/// Follows a collection until it has ended; on a terminal its progress is shown.
+pub(super) async fn wait(desk: &mut Desk, asked: v1::Collection) -> anyhow::Result<v1::Collection> {
+    let name = |collection: &v1::Collection| collection.device.clone().unwrap_or_default().name;
+    let spinner = screen::spinner(&format!("{} {}", name(&asked), asked.state));
+    let mut states = desk.watch_collection(WatchCollectionRequest { id: asked.id.clone() }).await?.into_inner();
+    let mut latest = asked;
+    while let Some(state) = states.message().await? {
+        spinner.set_message(show::printable(&format!("{} {}: {}", name(&state), state.state, state.note)));
+        latest = state;
+    }
+    spinner.finish_and_clear();
+    Ok(latest)
+}
+
+/// A script that waited for evidence wants to know whether there is any.
+fn ended_well(collection: &v1::Collection) -> anyhow::Result<()> {
+    if collection.ended_ms == 0 || !collection.evidence_id.is_empty() {
+        return Ok(());
+    }
+    let what = format!("the collection ended without evidence ({}): {}", collection.state, collection.note);
+    Err(Trouble::new(what, "`deskside collect` asks again").into())
+}
+
+/// "done  desk-17  default, asked by anna 3 min ago: 20 of 21 parts came", then what did not come and why.
+pub(super) fn show(screen: Screen, collection: &v1::Collection) -> io::Result<()> {
+    let device = collection.device.clone().unwrap_or_default();
+    let state = format!("  {:width$}", collection.state, width = devices::LABEL);
+    let line = match collection.state.as_str() {
+        "done" => Line::default().good(state),
+        "waiting" | "running" => Line::default().bold(state),
+        _ => Line::default().warn(state),
+    };
+    let from = format!("{} to {}", show::clock(collection.from_ms), show::clock(collection.to_ms));
+    let id: String = collection.id.chars().take(8).collect();
+    let asked = format!("asked by {} {}", collection.asked_by, show::age(collection.asked_ms, screen.now_ms));
+    let what = if collection.recipe.is_empty() { collection.tables.join(", ") } else { collection.recipe.clone() };
+    screen.line(line.bold(device.name).plain(format!("  {what}  {asked}")).dim(format!("  {from}  id {id}")))?;
+    let indent = devices::LABEL + 4;
+    if !collection.note.is_empty() {
+        screen.beside("", indent, &collection.note)?;
+    }
+    if collection.ended_ms == 0 {
+        return screen.beside("", indent, &format!("given up {}", show::age(collection.expires_ms, screen.now_ms)));
+    }
+    let (came, missing): (Vec<&PartOutcome>, Vec<&PartOutcome>) =
+        collection.parts.iter().partition(|part| matches!(part.outcome(), Outcome::Ok | Outcome::Empty));
+    let rows: u64 = collection.parts.iter().map(|part| part.rows).sum();
+    let took = show::duration((collection.ended_ms - collection.asked_ms) as f64 / 1e3);
+    let all = collection.parts.len();
+    screen.beside("", indent, &format!("{} of {all} parts came whole, {rows} rows, after {took}", came.len()))?;
+    for part in missing {
+        let outcome = show::outcome(part.outcome());
+        screen.beside("", indent, &format!("{}: {outcome}, {} rows: {}", part.name, part.rows, part.reason))?;
+    }
+    Ok(())
+}
+
+/// Recipes: what can be collected for which symptom.
+pub(super) async fn recipes(mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
+    let recipes = desk.list_recipes(ListRecipesRequest {}).await?.into_inner().recipes;
+    if screen.json {
+        return Ok(screen.value(&shape::list(&recipes, shape::recipe))?);
+    }
+    let row = |recipe: &Recipe| {
+        let tables = if recipe.tables.is_empty() { "all tables".into() } else { recipe.tables.join(", ") };
+        let back = show::duration(recipe.before_s as f64);
+        vec![recipe.name.clone(), recipe.doc.clone(), back, tables]
+    };
+    let rows: Vec<Vec<String>> = recipes.iter().map(row).collect();
+    screen.table(&["recipe", "for", "back", "tables"], &rows)?;
+    Ok(())
+}

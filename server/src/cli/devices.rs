@@ -1,0 +1,206 @@
+//! Devices: the list, worst first, and one of them: what is wrong before what is known.
+
+use std::io;
+
+use deskside_proto::show;
+use deskside_proto::v1::{Device, Family, Finding, GetDeviceReply, GetDeviceRequest, ListDevicesRequest, TableState};
+
+use super::connect::Desk;
+use super::screen::{Line, Screen};
+use super::{digest, shape, sheet, tickets};
+
+/// Families in the order in which a user feels them.
+pub(super) const FAMILIES: [Family; 6] =
+    [Family::Printing, Family::Hardware, Family::Network, Family::Logs, Family::System, Family::Deskside];
+
+/// A reading of a connected device that was not confirmed for this long is called stale.
+const STALE_MS: i64 = 3 * 60 * 60 * 1000;
+
+/// A device's clock may be off by this much before it is said.
+const CLOCK_OFF_MS: i64 = 5_000;
+
+/// Width of the column of labels.
+pub(super) const LABEL: usize = 12;
+
+/// All devices, worst first.
+pub(super) async fn list(mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
+    let devices = desk.list_devices(ListDevicesRequest {}).await?.into_inner().devices;
+    if screen.json {
+        return Ok(screen.value(&shape::list(&devices, shape::device))?);
+    }
+    if devices.is_empty() {
+        screen.line(Line::default().plain("no devices yet"))?;
+        let how =
+            "make a token with `deskside-server token create`, then `deskside-agent enroll TOKEN` on each machine";
+        return Ok(screen.line(Line::default().dim(how))?);
+    }
+    let row = |device: &Device| {
+        let findings = if device.findings == 0 { String::new() } else { device.findings.to_string() };
+        let id = device.id.chars().take(8).collect();
+        vec![
+            device.name.clone(),
+            presence(device, screen.now_ms),
+            findings,
+            device.os.clone(),
+            device.agent_version.clone(),
+            id,
+        ]
+    };
+    let rows: Vec<Vec<String>> = devices.iter().map(row).collect();
+    screen.table(&["device", "state", "findings", "system", "agent", "id"], &rows)?;
+    Ok(())
+}
+
+/// "on", "off since 3 h 2 min", "revoked".
+fn presence(device: &Device, now_ms: i64) -> String {
+    match device {
+        device if device.revoked => "revoked".into(),
+        device if device.connected => "on".into(),
+        device if device.seen_ms == 0 => "never heard of".into(),
+        device => format!("off, last heard of {}", show::age(device.seen_ms, now_ms)),
+    }
+}
+
+/// One device: what is wrong first, then what is known and how old it is.
+#[derive(Debug, clap::Args)]
+pub(super) struct One {
+    /// Id, beginning of it, or host name.
+    device: String,
+}
+
+impl One {
+    pub(super) async fn run(self, mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
+        let known = desk.get_device(GetDeviceRequest { device: self.device }).await?.into_inner();
+        if screen.json {
+            return Ok(screen.value(&shape::known(&known))?);
+        }
+        overview(&mut desk, screen, &known).await?;
+        if !known.tickets.is_empty() {
+            screen.gap()?;
+            tickets::table(screen, &known.tickets)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a device: who it is, findings, and its families.
+pub(super) async fn overview(desk: &mut Desk, screen: Screen, known: &GetDeviceReply) -> anyhow::Result<()> {
+    let device = known.device.clone().unwrap_or_default();
+    title(screen, &device)?;
+    screen.gap()?;
+    findings(screen, &known.findings)?;
+    let digests = digest::of(desk, &device, &known.tables, screen.now_ms).await?;
+    for family in FAMILIES {
+        let states: Vec<&TableState> = known.tables.iter().filter(|state| state.family() == family).collect();
+        let said: Vec<&(String, Vec<String>)> =
+            states.iter().filter_map(|state| digests.iter().find(|(table, _lines)| *table == state.table)).collect();
+        show_family(screen, &device, family, &states, &said)?;
+    }
+    Ok(())
+}
+
+/// "desk-17  on  Debian GNU/Linux 12, agent 0.1.0, 1f2e3d4c", and what makes all else less certain.
+fn title(screen: Screen, device: &Device) -> io::Result<()> {
+    let state = presence(device, screen.now_ms);
+    let line = Line::default().bold(&device.name).plain("  ");
+    let line = if device.connected { line.good(state) } else { line.warn(state) };
+    let id: String = device.id.chars().take(8).collect();
+    screen.line(line.dim(format!("  {}, agent {}, id {id}", device.os, device.agent_version)))?;
+    if !device.connected && !device.revoked && device.seen_ms != 0 {
+        let text = "all below is what was last known; a collection waits until the device is back";
+        screen.line(Line::default().warn(text))?;
+    }
+    if device.clock_offset_ms.abs() >= CLOCK_OFF_MS {
+        let off = show::duration(device.clock_offset_ms as f64 / 1e3);
+        let way = if device.clock_offset_ms > 0 { "behind" } else { "ahead of" };
+        screen.line(Line::default().warn(format!("its clock is {off} {way} the server's; times below are its own")))?;
+    }
+    if device.lost > 0 {
+        screen
+            .line(Line::default().warn(format!("{} readings were lost before they reached the server", device.lost)))?;
+    }
+    Ok(())
+}
+
+/// What is wrong, worst first, with its proof, likely cause and next step.
+fn findings(screen: Screen, findings: &[Finding]) -> io::Result<()> {
+    if findings.is_empty() {
+        let line =
+            Line::default().good("nothing found wrong").dim(" in what could be seen; what was not seen is said below");
+        screen.line(line)?;
+        return screen.gap();
+    }
+    for finding in findings {
+        let line = match finding.severity.as_str() {
+            "critical" => Line::default().bad(format!("{:LABEL$}", "CRITICAL")).bad(&finding.title),
+            "warning" => Line::default().warn(format!("{:LABEL$}", "warning")).bold(&finding.title),
+            other => Line::default().dim(format!("{other:LABEL$}")).plain(&finding.title),
+        };
+        screen.line(line)?;
+        if finding.severity == "notice" {
+            continue;
+        }
+        let facts: Vec<String> = finding.proof.iter().map(|fact| format!("{} {}", fact.name, fact.value)).collect();
+        let read = if finding.at_ms == 0 {
+            String::new()
+        } else {
+            format!(", read {}", show::age(finding.at_ms, screen.now_ms))
+        };
+        screen.beside("  proof", LABEL, &format!("{} ({}{read})", facts.join(" · "), finding.table))?;
+        for (label, text) in [("  cause", &finding.cause), ("  next", &finding.next_step)] {
+            if !text.is_empty() {
+                screen.beside(label, LABEL, text)?;
+            }
+        }
+    }
+    screen.gap()
+}
+
+/// A few lines of what a family's tables say; what could not be seen is named, with its reason.
+fn show_family(
+    screen: Screen,
+    device: &Device,
+    family: Family,
+    states: &[&TableState],
+    said: &[&(String, Vec<String>)],
+) -> io::Result<()> {
+    if states.is_empty() {
+        let line = Line::default().bold(format!("{:LABEL$}", shape::family(family)));
+        return screen.line(line.warn("nothing received yet"));
+    }
+    let newest = states.iter().map(|state| state.at_ms.max(state.checked_ms)).max().unwrap_or_default();
+    let age = format!("as of {}", show::age(newest + device.clock_offset_ms, screen.now_ms));
+    screen.line(Line::default().bold(format!("{:LABEL$}", shape::family(family))).dim(age))?;
+    for (table, lines) in said {
+        for (place, line) in lines.iter().enumerate() {
+            screen.beside(if place == 0 { table } else { "" }, LABEL + 2, line)?;
+        }
+    }
+    let untold: Vec<String> = states
+        .iter()
+        .filter(|state| sheet::is_seen(state.outcome()) && !said.iter().any(|(table, _lines)| *table == state.table))
+        .map(|state| {
+            format!("{} {}", state.table, if state.rows == 1 { "1 row".into() } else { format!("{} rows", state.rows) })
+        })
+        .collect();
+    if !untold.is_empty() {
+        screen.beside("also", LABEL + 2, &untold.join(" · "))?;
+    }
+    for state in states {
+        doubts(screen, device, state)?;
+    }
+    Ok(())
+}
+
+/// What keeps a table's state from being taken at face value.
+fn doubts(screen: Screen, device: &Device, state: &TableState) -> io::Result<()> {
+    let label = Line::default().dim(format!("{:width$}", state.table, width = LABEL + 2));
+    if !sheet::is_seen(state.outcome()) || !state.reason.is_empty() {
+        screen.line(sheet::outcome(label.clone(), state.outcome(), &state.reason))?;
+    }
+    let at_ms = state.at_ms.max(state.checked_ms) + device.clock_offset_ms;
+    if device.connected && at_ms + STALE_MS < screen.now_ms && !digest::is_event(&state.table) {
+        screen.line(label.warn(format!("stale: not confirmed since {}", show::time(at_ms, screen.now_ms))))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Evidence: listed, fetched with its hash checked, and opened with every part's hash checked.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use data_encoding::HEXLOWER;
+use deskside_proto::show;
+use deskside_proto::v1::{self, GetEvidenceRequest, ListEvidenceRequest};
+use ring::digest;
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use super::bundle::{self, Opened};
+use super::connect::Desk;
+use super::screen::{self, Line, Screen};
+use super::shape;
+use super::trouble::Trouble;
+
+/// Evidence: list it, get it, open it.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Evidence {
+    /// What there is.
+    List {
+        /// Only this ticket's.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        ticket: u64,
+    },
+    /// Fetch an item and check its hash.
+    Get {
+        /// The item's id, or a beginning of it.
+        id: String,
+        /// Where to put it [default: its own name, here].
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Fetch a bundle, check every part's hash, and print its summary.
+    Open {
+        /// The item's id, or a beginning of it.
+        id: String,
+        /// Unpack it into this new folder.
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
+}
+
+impl Evidence {
+    pub(super) async fn run(self, mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
+        match self {
+            Self::List { ticket } => list(desk, screen, ticket).await,
+            Self::Get { id, output } => get(&mut desk, screen, id, output).await,
+            Self::Open { id, output } => open(&mut desk, screen, id, output).await,
+        }
+    }
+}
+
+async fn list(mut desk: Desk, screen: Screen, ticket: u64) -> anyhow::Result<()> {
+    let items = desk.list_evidence(ListEvidenceRequest { ticket }).await?.into_inner().evidence;
+    if screen.json {
+        return Ok(screen.value(&shape::list(&items, shape::evidence))?);
+    }
+    if items.is_empty() {
+        return Ok(screen.line(Line::default().plain("no evidence"))?);
+    }
+    items.iter().try_for_each(|item| show(screen, item))?;
+    Ok(())
+}
+
+/// One item: name, size, hash, where it lies, and how to open it.
+pub(super) fn show(screen: Screen, item: &v1::Evidence) -> io::Result<()> {
+    let device = item.device.clone().unwrap_or_default();
+    let stored =
+        format!("  ticket {}, {}, stored {}", item.ticket, device.name, show::time(item.stored_ms, screen.now_ms));
+    let size = show::bytes(item.size as f64);
+    screen.line(Line::default().plain("  ").bold(&item.name).plain(format!("  {size}")).dim(stored))?;
+    screen.line(Line::default().dim(format!("    sha256 {}", item.sha256)))?;
+    screen.line(Line::default().dim(format!("    lies in {}", item.location)))?;
+    screen.line(Line::default().plain(format!("    deskside evidence open {}", short(&item.id))))
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(8).collect()
+}
+
+async fn get(desk: &mut Desk, screen: Screen, id: String, output: Option<PathBuf>) -> anyhow::Result<()> {
+    let folder = output.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    let (item, file) = download(desk, id, folder.unwrap_or(Path::new("."))).await?;
+    let path = match output {
+        Some(path) => path,
+        None => PathBuf::from(bundle::safe_name(&item.name)?),
+    };
+    let kept = if path.exists() { Err(exists(&path)) } else { Ok(file) };
+    kept?.persist_noclobber(&path).with_context(|| format!("writing {}", path.display()))?;
+    if screen.json {
+        return Ok(screen.value(&json!({ "evidence": shape::evidence(&item), "path": path }))?);
+    }
+    let size = show::bytes(item.size as f64);
+    screen
+        .line(Line::default().good("✓ ").bold(path.display().to_string()).plain(format!("  {size}, hash checked")))?;
+    Ok(())
+}
+
+fn exists(path: &Path) -> anyhow::Error {
+    Trouble::new(format!("{} is there already", path.display()), "name another place with -o").into()
+}
+
+/// Fetches an item into a temporary file of the folder; what does not have the size and hash that the server names is thrown away.
+async fn download(desk: &mut Desk, id: String, folder: &Path) -> anyhow::Result<(v1::Evidence, NamedTempFile)> {
+    let mut file = NamedTempFile::new_in(folder).with_context(|| format!("writing in {}", folder.display()))?;
+    let mut chunks = desk.get_evidence(GetEvidenceRequest { id }).await?.into_inner();
+    let first = chunks.message().await?.context("the server sent nothing")?;
+    let item = first.evidence.context("the server did not say what it sends")?;
+    let bar = screen::download(item.size, &item.name)?;
+    let (mut hash, mut size) = (digest::Context::new(&digest::SHA256), 0_u64);
+    let mut bytes = first.bytes;
+    loop {
+        size += bytes.len() as u64;
+        if size > item.size {
+            return Err(damaged("more came than the ticket names"));
+        }
+        hash.update(&bytes);
+        file.write_all(&bytes)?;
+        bar.set_position(size);
+        let Some(chunk) = chunks.message().await? else { break };
+        bytes = chunk.bytes;
+    }
+    bar.finish_and_clear();
+    if size != item.size || HEXLOWER.encode(hash.finish().as_ref()) != item.sha256 {
+        return Err(damaged("its size or SHA-256 is not what the ticket names"));
+    }
+    Ok((item, file))
+}
+
+fn damaged(what: &str) -> anyhow::Error {
+    Trouble::new(format!("the evidence is damaged: {what}"), "fetch it again; if it stays so, tell an administrator")
+        .into()
+}
+
+async fn open(desk: &mut Desk, screen: Screen, id: String, output: Option<PathBuf>) -> anyhow::Result<()> {
+    if let Some(path) = output.as_deref().filter(|path| path.exists()) {
+        return Err(exists(path));
+    }
+    let (item, file) = download(desk, id, &std::env::temp_dir()).await?;
+    let mut bundle = bundle::open(File::open(file.path())?).map_err(|error| damaged(&format!("{error:#}")))?;
+    if let Some(folder) = &output {
+        bundle.unpack(folder)?;
+    }
+    if screen.json {
+        let value = json!({
+            "evidence": shape::evidence(&item), "manifest": bundle.manifest, "summary": bundle.summary,
+            "files": bundle.files, "unpacked": output,
+        });
+        return Ok(screen.value(&value)?);
+    }
+    opened(screen, &item, &bundle, output.as_deref())?;
+    Ok(())
+}
+
+fn opened(screen: Screen, item: &v1::Evidence, bundle: &Opened, output: Option<&Path>) -> io::Result<()> {
+    screen.text(&bundle.summary)?;
+    screen.gap()?;
+    let checked = format!("{}: its SHA-256 and those of its {} files are right", item.name, bundle.files.len());
+    screen.line(Line::default().good("✓ ").plain(checked))?;
+    let next = match output {
+        Some(folder) => format!("unpacked into {}", folder.display()),
+        None => format!("`deskside evidence open {} -o DIR` unpacks tables and logs", short(&item.id)),
+    };
+    screen.line(Line::default().dim(next))
+}

@@ -1,0 +1,146 @@
+//! `deskside`, the technician's command line. It knows the contract and nothing else of the server.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use connect::Desk;
+use screen::Screen;
+
+mod bundle;
+mod collect;
+mod config;
+mod connect;
+mod devices;
+mod digest;
+mod evidence;
+mod login;
+mod screen;
+mod shape;
+mod sheet;
+mod tables;
+mod tickets;
+mod trouble;
+mod when;
+
+/// Looks at machines, works on tickets, and gathers evidence.
+///
+/// Exit status: 0 done, 1 something went wrong, 2 the command line is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "deskside", version, propagate_version = true)]
+struct Arguments {
+    /// JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Folder that keeps the login [default: the user's configuration folder].
+    #[arg(long, global = true, env = "DESKSIDE_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keep the login that an administrator gave out.
+    Login(login::Login),
+    /// All devices, worst first.
+    Devices,
+    /// One device: what is wrong first, then what is known and how old it is.
+    Device(devices::One),
+    /// One table of a device, as last known or as it was.
+    Show(tables::Show),
+    /// A fresh look at tables of a device, now.
+    Ask(tables::Ask),
+    /// A device's log, live, until Ctrl-C.
+    Tail(tables::Tail),
+    /// Which tables there are, and what their columns mean.
+    Tables(tables::Tables),
+    /// Open tickets.
+    Tickets(tickets::Tickets),
+    /// One ticket: open it, show it, hand it on.
+    #[command(subcommand)]
+    Ticket(tickets::Ticket),
+    /// Ask a device for evidence for a ticket.
+    Collect(collect::Collect),
+    /// A collection that was asked for.
+    #[command(subcommand)]
+    Collection(collect::Collection),
+    /// Recipes: what can be collected for which symptom.
+    Recipes,
+    /// Evidence: list it, get it, open it.
+    #[command(subcommand)]
+    Evidence(evidence::Evidence),
+}
+
+/// Runs the command line; the exit status is 0, 1 for trouble, 2 for a wrong command line.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let screen = Screen::new(arguments.json);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(arguments, screen)));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => complain(screen, &error),
+    }
+}
+
+async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
+    let folder = config::folder(arguments.home)?;
+    let command = match arguments.command {
+        Command::Login(login) => return login.run(&folder, screen).await,
+        other => other,
+    };
+    let desk = connect::open(&config::read(&folder)?).await?;
+    command.run(desk, screen).await
+}
+
+impl Command {
+    async fn run(self, desk: Desk, screen: Screen) -> anyhow::Result<()> {
+        match self {
+            Self::Login(_login) => Ok(()),
+            Self::Devices => devices::list(desk, screen).await,
+            Self::Device(one) => one.run(desk, screen).await,
+            Self::Show(show) => show.run(desk, screen).await,
+            Self::Ask(ask) => ask.run(desk, screen).await,
+            Self::Tail(tail) => tail.run(desk, screen).await,
+            Self::Tables(tables) => tables.run(desk, screen).await,
+            Self::Tickets(tickets) => tickets.run(desk, screen).await,
+            Self::Ticket(ticket) => ticket.run(desk, screen).await,
+            Self::Collect(collect) => collect.run(desk, screen).await,
+            Self::Collection(collection) => collection.run(desk, screen).await,
+            Self::Recipes => collect::recipes(desk, screen).await,
+            Self::Evidence(evidence) => evidence.run(desk, screen).await,
+        }
+    }
+}
+
+/// `deskside devices | head -1` is no trouble.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn complain(screen: Screen, error: &anyhow::Error) -> ExitCode {
+    let (what, advice) = trouble::explain(error);
+    let told = if screen.json {
+        screen.value(&serde_json::json!({ "error": what, "advice": advice }))
+    } else {
+        screen::complaint(&what, &advice)
+    };
+    // Where even standard error is gone, the exit status is all that is left to say.
+    if told.is_err() { ExitCode::from(1) } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}
