@@ -1,1 +1,3 @@
 //! Collectors of the deskside family.
+
+pub(super) mod agent;

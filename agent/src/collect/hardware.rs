@@ -1,1 +1,5 @@
 //! Collectors of the hardware family.
+
+pub(super) mod batteries;
+pub(super) mod cpu;
+pub(super) mod disks;

@@ -18,14 +18,30 @@ pub mod logs;
 mod network;
 mod once;
 mod printing;
+mod procfs;
 mod system;
 pub mod vitals;
 
 pub use once::{look_once, record_host};
 
 /// Every collector there is, by family.
-pub const ALL: &[Collector] =
-    &[system::boot::BOOT, logs::LOG_EVENTS, printing::printers::PRINTERS, printing::print_jobs::PRINT_JOBS];
+pub const ALL: &[Collector] = &[
+    hardware::cpu::CPU,
+    hardware::disks::DISKS,
+    hardware::batteries::BATTERIES,
+    system::os::OS,
+    system::boot::BOOT,
+    system::memory::MEMORY,
+    system::load::LOAD,
+    system::processes::PROCESSES,
+    system::filesystems::FILESYSTEMS,
+    system::services::SERVICES,
+    system::packages::PACKAGES,
+    printing::printers::PRINTERS,
+    printing::print_jobs::PRINT_JOBS,
+    logs::LOG_EVENTS,
+    deskside::agent::AGENT,
+];
 
 /// An operating system that a collector can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,3 +1,10 @@
 //! Collectors of the system family: the operating system, its services and its software.
 
 pub(super) mod boot;
+pub(super) mod filesystems;
+pub(super) mod load;
+pub(super) mod memory;
+pub(super) mod os;
+pub(super) mod packages;
+pub(super) mod processes;
+pub(super) mod services;

@@ -16,7 +16,7 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let uptime_s = parse(&host.text("/proc/uptime").context("reading /proc/uptime")?)?;
     Ok(Rows::one(Boot {
         boot_id: host.line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
-        booted_ms: host.now_ms() - (uptime_s * 1000).cast_signed(),
+        booted_ms: host.now_ms().saturating_sub_unsigned(uptime_s.saturating_mul(1000)),
         uptime_s,
         command_line: host.line("/proc/cmdline").unwrap_or_default(),
     }))
