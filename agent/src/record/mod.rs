@@ -1,14 +1,28 @@
 //! The agent's bounded local history of readings, and the queue of what the server has yet to keep: one file is both.
 
+mod append;
+mod content;
+mod file;
+mod queue;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod tidy;
+
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deskside_proto::changes::Change;
-use deskside_proto::v1::{Numbered, Reading};
+use deskside_proto::rows::Row;
+use deskside_proto::v1::{Loss, Numbered, Outcome, Reading};
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::collect::Registry;
+
+use file::File;
+pub use reader::{CHANGES_MAX, Reader};
 
 /// How much is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,127 +115,148 @@ pub struct Stats {
 /// and a new one begun.
 #[derive(Debug)]
 pub struct Record {
+    dir: PathBuf,
+    bounds: Bounds,
     registry: Arc<Registry>,
+    file: File,
+    /// When the checked times were last written down.
+    checked_written_ms: i64,
+    checked_dirty: bool,
 }
 
 impl Record {
     /// Opens the record in its own folder, or begins one. A damaged file is set aside.
     pub fn open(dir: &Path, bounds: Bounds, registry: Arc<Registry>, now_ms: i64) -> Result<Self, RecordError> {
-        let _ = (dir, bounds, now_ms);
-        Ok(Self { registry })
+        let (file, damage) = match file::open(dir, now_ms) {
+            Ok(file) => (file, None),
+            Err(RecordError::Damaged(damage)) => {
+                file::set_aside(dir, now_ms)?;
+                (file::open(dir, now_ms)?, Some(damage))
+            }
+            Err(error) => return Err(error),
+        };
+        let dir = dir.to_owned();
+        let mut record = Self { dir, bounds, registry, file, checked_written_ms: now_ms, checked_dirty: false };
+        if let Some(damage) = damage {
+            record.tell_damage(now_ms, &damage)?;
+        }
+        Ok(record)
     }
 
     /// Which record this is.
     pub fn epoch(&self) -> u64 {
-        0
+        self.file.epoch
     }
 
     /// Lowest number held; one more than the last where nothing is held.
     pub fn first_seq(&self) -> u64 {
-        1
+        let first = self.file.db.query_row("SELECT min(seq) FROM runs", [], |row| row.get::<_, Option<i64>>(0));
+        first.ok().flatten().map_or(self.file.last_seq + 1, i64::cast_unsigned)
     }
 
     /// Highest number given.
     pub fn last_seq(&self) -> u64 {
-        0
+        self.file.last_seq
     }
 
     /// Highest number known to be kept by the server.
     pub fn kept_seq(&self) -> u64 {
-        0
+        self.file.kept_seq
     }
 
     /// Remembers readings in one transaction. A look at a state table that found what the look before found is not stored again.
-    pub fn append(&mut self, now_ms: i64, entries: Vec<Entry>) -> Result<Appended, RecordError> {
-        let _ = (now_ms, entries);
-        Err(RecordError::Other("not open".into()))
+    /// On [`RecordError::Full`] nothing is stored, and the entries may be offered again.
+    pub fn append(&mut self, now_ms: i64, entries: &[Entry]) -> Result<Appended, RecordError> {
+        self.live(now_ms);
+        let appended = self.mending(|record| record.try_append(now_ms, entries))?;
+        if self.is_over()? {
+            self.mending(|record| record.bound(now_ms))?;
+        }
+        Ok(appended)
     }
 
     /// Streamed readings after a number, ascending, about `bytes_max` bytes of them; at least one if there is one.
     pub fn after(&mut self, seq: u64, bytes_max: usize) -> Result<Vec<Numbered>, RecordError> {
-        let _ = (seq, bytes_max);
-        Ok(Vec::new())
+        self.mending(|record| record.try_after(seq, bytes_max))
     }
 
-    /// The server has kept everything up to a number.
-    pub fn kept(&mut self, seq: u64) -> Result<(), RecordError> {
-        let _ = seq;
-        Ok(())
+    /// The server has kept everything up to a number. Written down with the next append; losing it costs a repetition, which the server
+    /// drops.
+    pub fn kept(&mut self, seq: u64) {
+        self.file.kept_seq = self.file.kept_seq.max(seq.min(self.file.last_seq));
     }
 
-    /// State tables looked at again since their latest stored reading, and when.
+    /// Streamed state tables looked at again since their latest stored reading, and when.
     pub fn unchanged(&self) -> BTreeMap<String, i64> {
-        BTreeMap::new()
+        let again =
+            self.file.tables.iter().filter(|(_table, latest)| latest.stream && latest.checked_ms > latest.at_ms);
+        again.map(|(table, latest)| (table.clone(), latest.checked_ms)).collect()
     }
 
     /// Folds samples into blocks and keeps the bounds. To be called every few minutes.
     pub fn tidy(&mut self, now_ms: i64) -> Result<(), RecordError> {
-        let _ = now_ms;
-        Ok(())
+        self.live(now_ms);
+        self.mending(|record| record.try_tidy(now_ms))
     }
 
     /// How far a source has been read.
     pub fn position(&self, source: &str) -> Option<String> {
-        let _ = source;
-        None
+        self.file.positions.get(source).cloned()
     }
 
     /// All sources and how far they have been read.
     pub fn positions(&self) -> &BTreeMap<String, String> {
-        const NONE: &BTreeMap<String, String> = &BTreeMap::new();
-        NONE
+        &self.file.positions
     }
 
     /// How the record is.
-    pub fn stats(&mut self) -> Stats {
-        Stats::default()
+    pub fn stats(&self) -> Stats {
+        Stats {
+            bytes: self.pages("page_count").unwrap_or_default(),
+            readings: self.file.readings,
+            queued: self.queued().unwrap_or_default(),
+            dropped: self.file.dropped,
+            set_aside: self.file.set_aside,
+        }
     }
 
     /// The read side on a connection of its own, so that long reading holds up no append.
     pub fn reader(&self) -> Result<Reader, RecordError> {
-        Ok(Reader { registry: Arc::clone(&self.registry) })
+        Reader::open(&self.dir, Arc::clone(&self.registry))
+    }
+
+    /// Does the work; where it finds the file damaged, sets it aside, begins a new one, and does the work there.
+    fn mending<T>(&mut self, work: impl Fn(&mut Self) -> Result<T, RecordError>) -> Result<T, RecordError> {
+        match work(self) {
+            Err(RecordError::Damaged(damage)) => {
+                let now_ms = self.file.seen_ms;
+                file::set_aside(&self.dir, now_ms)?;
+                let fresh = file::open(&self.dir, now_ms)?;
+                let old = std::mem::replace(&mut self.file, fresh);
+                self.file.set_aside = old.set_aside;
+                self.file.dropped = old.dropped;
+                self.tell_damage(now_ms, &damage)?;
+                self.restore_positions(old.positions)?;
+                work(self)
+            }
+            done => done,
+        }
+    }
+
+    /// What was lost with a damaged file is the new one's first reading.
+    fn tell_damage(&mut self, now_ms: i64, damage: &str) -> Result<(), RecordError> {
+        tracing::warn!(damage, "the record was damaged; it was set aside and a new one begun");
+        self.file.set_aside += 1;
+        let reason = format!("the record's file was damaged and set aside: {damage}");
+        let entry = loss(now_ms, Loss { reason, ..Loss::default() });
+        self.try_append(now_ms, &[entry]).map(|_appended| ())
     }
 }
 
-/// The read side of a record.
-#[derive(Debug)]
-pub struct Reader {
-    registry: Arc<Registry>,
-}
-
-impl Reader {
-    /// The latest reading of a table.
-    pub fn latest(&self, table: &str) -> Result<Option<Reading>, RecordError> {
-        self.at(table, i64::MAX)
-    }
-
-    /// The reading of a table in force at a time.
-    pub fn at(&self, table: &str, at_ms: i64) -> Result<Option<Reading>, RecordError> {
-        let _ = (table, at_ms, &self.registry);
-        Ok(None)
-    }
-
-    /// Readings of a table within a window, in order; of a state table beginning with the one in force at its begin.
-    pub fn history(
-        &self,
-        table: &str,
-        from_ms: i64,
-        to_ms: i64,
-        each: &mut dyn FnMut(Reading),
-    ) -> Result<(), RecordError> {
-        let _ = (table, from_ms, to_ms, each);
-        Ok(())
-    }
-
-    /// What changed in state tables within a window, in order; in one table, or in all.
-    pub fn changes(&self, table: Option<&str>, from_ms: i64, to_ms: i64) -> Result<Vec<ChangeAt>, RecordError> {
-        let _ = (table, from_ms, to_ms);
-        Ok(Vec::new())
-    }
-
-    /// Since when a table is held; absent where nothing of it is.
-    pub fn held_since(&self, table: &str) -> Result<Option<i64>, RecordError> {
-        let _ = table;
-        Ok(None)
-    }
+/// The entry that tells a loss.
+fn loss(now_ms: i64, loss: Loss) -> Entry {
+    let rows = vec![loss.encode_to_vec().into()];
+    let outcome = Outcome::Ok.into();
+    let reading = Reading { table: Loss::TABLE.into(), at_ms: now_ms, outcome, rows, ..Reading::default() };
+    Entry { reading, stream: true, position: None }
 }

@@ -1,0 +1,65 @@
+//! How readings lie in the file: one by one, compressed where that pays, or many in a block.
+
+use std::io::Read;
+
+use deskside_proto::READING_BYTES_MAX;
+use deskside_proto::v1::{Batch, Numbered, Reading};
+use prost::Message;
+
+use super::RecordError;
+
+/// A reading as protobuf.
+pub(super) const PLAIN: i64 = 0;
+/// The same, compressed.
+pub(super) const COMPRESSED: i64 = 1;
+/// Several readings of one table as a [`Batch`], compressed.
+pub(super) const BLOCK: i64 = 2;
+
+/// Why: below this, zstd's frame costs more than it saves.
+const COMPRESS_BYTES_MIN: usize = 1024;
+
+const LEVEL: i32 = 3;
+
+/// Most bytes that content may unfold to. Why: a damaged file must not choose our memory.
+const UNFOLDED_BYTES_MAX: u64 = 4 * READING_BYTES_MAX as u64;
+
+/// One reading's form and bytes.
+pub(super) fn seal(reading: &Reading) -> Result<(i64, Vec<u8>), RecordError> {
+    let plain = reading.encode_to_vec();
+    if plain.len() < COMPRESS_BYTES_MIN {
+        return Ok((PLAIN, plain));
+    }
+    Ok((COMPRESSED, compress(&plain)?))
+}
+
+/// A block's bytes.
+pub(super) fn seal_block(readings: Vec<Numbered>) -> Result<Vec<u8>, RecordError> {
+    compress(&Batch { epoch: 0, readings }.encode_to_vec())
+}
+
+/// The readings that lie in a form; a single one has the number given.
+pub(super) fn open(seq: u64, form: i64, content: &[u8]) -> Result<Vec<Numbered>, RecordError> {
+    let readings = match form {
+        PLAIN => vec![Numbered { seq, reading: Some(decode(content)?) }],
+        COMPRESSED => vec![Numbered { seq, reading: Some(decode(&unfold(content)?)?) }],
+        BLOCK => decode::<Batch>(&unfold(content)?)?.readings,
+        other => return Err(RecordError::Damaged(format!("content of unknown form {other}"))),
+    };
+    Ok(readings)
+}
+
+fn compress(plain: &[u8]) -> Result<Vec<u8>, RecordError> {
+    zstd::bulk::compress(plain, LEVEL).map_err(|error| RecordError::Other(format!("compressing: {error}")))
+}
+
+fn unfold(content: &[u8]) -> Result<Vec<u8>, RecordError> {
+    let mut plain = Vec::new();
+    zstd::Decoder::with_buffer(content)
+        .and_then(|decoder| decoder.take(UNFOLDED_BYTES_MAX).read_to_end(&mut plain))
+        .map_err(|error| RecordError::Damaged(format!("a compressed reading: {error}")))?;
+    Ok(plain)
+}
+
+fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, RecordError> {
+    M::decode(bytes).map_err(|error| RecordError::Damaged(format!("a reading: {error}")))
+}

@@ -1,0 +1,162 @@
+//! The read side: what was, when, and what changed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use deskside_proto::changes::{self, Change};
+use deskside_proto::rows::Value;
+use deskside_proto::show;
+use deskside_proto::v1::{Kind, Outcome, Reading, TableSchema};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::tidy::BLOCK_SPAN_MS;
+use super::{ChangeAt, RecordError, content, file};
+use crate::collect::Registry;
+
+/// Most changes that one question returns; the oldest of the window come first.
+pub const CHANGES_MAX: usize = 20_000;
+
+/// The read side of a record.
+#[derive(Debug)]
+pub struct Reader {
+    db: Connection,
+    registry: Arc<Registry>,
+}
+
+impl Reader {
+    pub(super) fn open(dir: &Path, registry: Arc<Registry>) -> Result<Self, RecordError> {
+        Ok(Self { db: file::read_only(dir)?, registry })
+    }
+
+    /// The collectors and descriptions that the record was opened with.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The latest reading of a table.
+    pub fn latest(&self, table: &str) -> Result<Option<Reading>, RecordError> {
+        let mut latest = self.db.prepare_cached(
+            "SELECT runs.seq, form, content FROM tables JOIN runs ON runs.seq = tables.seq WHERE name = ?1",
+        )?;
+        let found = latest.query_row(params![table], run).optional()?;
+        found.map_or(Ok(None), |run| Ok(open(&run)?.pop()))
+    }
+
+    /// The reading of a table in force at a time.
+    pub fn at(&self, table: &str, at_ms: i64) -> Result<Option<Reading>, RecordError> {
+        let Some(id) = self.table_id(table)? else { return Ok(None) };
+        let mut before = self.db.prepare_cached(
+            "SELECT seq, form, content FROM runs WHERE table_id = ?1 AND at_ms <= ?2 ORDER BY at_ms DESC, seq DESC LIMIT 1",
+        )?;
+        let found = before.query_row(params![id, at_ms], run).optional()?;
+        let Some(run) = found else { return Ok(None) };
+        Ok(open(&run)?.into_iter().rev().find(|reading| reading.at_ms <= at_ms))
+    }
+
+    /// Readings of a table within a window, both ends included, in order; of a state table beginning with the one in force at its begin.
+    pub fn history(
+        &self,
+        table: &str,
+        from_ms: i64,
+        to_ms: i64,
+        each: &mut dyn FnMut(Reading),
+    ) -> Result<(), RecordError> {
+        let Some(id) = self.table_id(table)? else { return Ok(()) };
+        let mut from_ms = from_ms;
+        if self.registry.schema(table).is_some_and(|schema| schema.kind() == Kind::State)
+            && let Some(in_force) = self.at(table, from_ms)?
+        {
+            each(in_force);
+            from_ms = from_ms.saturating_add(1);
+        }
+        let mut window = self.db.prepare_cached(
+            "SELECT seq, form, content FROM runs WHERE table_id = ?1 AND at_ms BETWEEN ?2 AND ?3 ORDER BY at_ms, seq",
+        )?;
+        let mut runs = window.query(params![id, from_ms.saturating_sub(BLOCK_SPAN_MS), to_ms])?;
+        while let Some(row) = runs.next()? {
+            open(&run(row)?)?
+                .into_iter()
+                .filter(|reading| (from_ms..=to_ms).contains(&reading.at_ms))
+                .for_each(&mut *each);
+        }
+        Ok(())
+    }
+
+    /// What changed in state tables within a window, in order; in one table, or in all. At most [`CHANGES_MAX`].
+    pub fn changes(&self, table: Option<&str>, from_ms: i64, to_ms: i64) -> Result<Vec<ChangeAt>, RecordError> {
+        let mut all = Vec::new();
+        for schema in self.registry.schemas().filter(|schema| schema.kind() == Kind::State) {
+            if table.is_none_or(|table| table == schema.name) {
+                self.table_changes(schema, from_ms, to_ms, &mut all)?;
+            }
+        }
+        all.sort_by_key(|change| change.at_ms);
+        all.truncate(CHANGES_MAX);
+        Ok(all)
+    }
+
+    /// Since when a table is held; absent where nothing of it is.
+    pub fn held_since(&self, table: &str) -> Result<Option<i64>, RecordError> {
+        let Some(id) = self.table_id(table)? else { return Ok(None) };
+        let mut since = self.db.prepare_cached("SELECT min(at_ms) FROM runs WHERE table_id = ?1")?;
+        Ok(since.query_row(params![id], |row| row.get(0))?)
+    }
+
+    fn table_changes(
+        &self,
+        schema: &TableSchema,
+        from_ms: i64,
+        to_ms: i64,
+        all: &mut Vec<ChangeAt>,
+    ) -> Result<(), RecordError> {
+        let begin = all.len();
+        let (mut seen, mut outcome) = (None::<Reading>, None);
+        self.history(&schema.name, from_ms, to_ms, &mut |reading| {
+            let now = reading.outcome();
+            if all.len() - begin < CHANGES_MAX {
+                let told = |change| ChangeAt { at_ms: reading.at_ms, table: schema.name.clone(), change };
+                let turned = outcome.filter(|before| sight(*before) != sight(now));
+                all.extend(turned.map(|before| told(turn(before, now))));
+                all.extend(differences(schema, seen.as_ref(), &reading).into_iter().map(told));
+            }
+            outcome = Some(now);
+            if sight(now) {
+                seen = Some(reading);
+            }
+        })
+    }
+
+    fn table_id(&self, table: &str) -> Result<Option<i64>, RecordError> {
+        let mut id = self.db.prepare_cached("SELECT id FROM tables WHERE name = ?1")?;
+        Ok(id.query_row(params![table], |row| row.get(0)).optional()?)
+    }
+}
+
+/// Whether something was seen. Why: what could not be looked at has not gone away.
+fn sight(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Ok | Outcome::Empty | Outcome::Partial)
+}
+
+fn turn(before: Outcome, now: Outcome) -> Change {
+    let text = |outcome| Value::Text(show::outcome(outcome).into());
+    Change { key: String::new(), column: "outcome".into(), old: text(before), new: text(now) }
+}
+
+fn differences(schema: &TableSchema, before: Option<&Reading>, now: &Reading) -> Vec<Change> {
+    let Some(before) = before.filter(|_before| sight(now.outcome())) else { return Vec::new() };
+    let between = changes::between(schema, &before.rows, &now.rows).unwrap_or_else(|error| {
+        tracing::warn!(table = schema.name, %error, "readings could not be compared");
+        Vec::new()
+    });
+    let partial = [before, now].iter().any(|reading| reading.outcome() == Outcome::Partial);
+    between.into_iter().filter(|change| !(partial && change.column.is_empty())).collect()
+}
+
+fn run(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Vec<u8>)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+fn open((seq, form, bytes): &(i64, i64, Vec<u8>)) -> Result<Vec<Reading>, RecordError> {
+    let readings = content::open(seq.cast_unsigned(), *form, bytes)?;
+    Ok(readings.into_iter().filter_map(|numbered| numbered.reading).collect())
+}
