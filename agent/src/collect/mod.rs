@@ -39,6 +39,11 @@ pub const ALL: &[Collector] = &[
     system::packages::PACKAGES,
     printing::printers::PRINTERS,
     printing::print_jobs::PRINT_JOBS,
+    network::interfaces::INTERFACES,
+    network::addresses::ADDRESSES,
+    network::routes::ROUTES,
+    network::neighbors::NEIGHBORS,
+    network::resolvers::RESOLVERS,
     logs::LOG_EVENTS,
     deskside::agent::AGENT,
 ];

@@ -1,1 +1,8 @@
-//! Collectors of the network family.
+//! Collectors of the network family: links, addresses, routes, names and neighbours.
+
+pub(super) mod addresses;
+pub(super) mod interfaces;
+pub(super) mod neighbors;
+pub(super) mod resolvers;
+pub(super) mod routes;
+mod rtnetlink;

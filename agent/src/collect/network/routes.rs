@@ -1,0 +1,143 @@
+//! Routes of the main table and of the policy tables beside it, as VPNs make them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use deskside_proto::rows::Row;
+use deskside_proto::v1::Route;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{
+    RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteProtocol, RouteScope, RouteType,
+};
+
+use crate::collect::network::rtnetlink::{self, Listing, Names};
+use crate::collect::{Cadence, Collector, Os, Rows};
+use crate::host::{Host, Netlink};
+
+pub(in crate::collect) const ROUTES: Collector =
+    Collector { table: Route::TABLE, systems: &[Os::Linux], cadence: Cadence::Every(Duration::from_mins(1)), look };
+
+/// `RT_TABLE_LOCAL`. Why left out: the kernel writes it from the addresses, which have a table of their own.
+const TABLE_LOCAL: u32 = 255;
+
+fn look(host: &dyn Host) -> anyhow::Result<Rows> {
+    let listing = rtnetlink::ask(host, Netlink::Routes)?;
+    let names = Names::ask(host)?;
+    let mut rows: Rows = routes(&listing).flat_map(|route| rows(route, &names)).collect();
+    listing.confess(&mut rows);
+    Ok(rows)
+}
+
+/// The gateways of all default routes, with the number of their interface.
+pub(super) fn default_gateways(listing: &Listing) -> Vec<(IpAddr, Option<u32>)> {
+    let default = |route: &&RouteMessage| route.header.destination_prefix_length == 0;
+    let hops = routes(listing).filter(default).flat_map(hops);
+    hops.filter_map(|hop| Some((hop.gateway?, hop.interface))).collect()
+}
+
+fn routes(listing: &Listing) -> impl Iterator<Item = &RouteMessage> {
+    listing.messages.iter().filter_map(|message| match message {
+        RouteNetlinkMessage::NewRoute(route) => {
+            let told = rtnetlink::family(route.header.address_family).is_some()
+                && !route.header.flags.contains(RouteFlags::Cloned)
+                && table(route) != TABLE_LOCAL;
+            told.then_some(route)
+        }
+        _ => None,
+    })
+}
+
+/// One way that a route leads; most lead one way.
+#[derive(Default)]
+struct Hop {
+    gateway: Option<IpAddr>,
+    interface: Option<u32>,
+}
+
+fn hops(route: &RouteMessage) -> Vec<Hop> {
+    let several = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::MultiPath(several) => Some(several),
+        _ => None,
+    });
+    let Some(several) = several else { return vec![hop(&route.attributes)] };
+    let hop_of = |way: &RouteNextHop| Hop { interface: Some(way.interface_index), ..hop(&way.attributes) };
+    several.iter().map(hop_of).collect()
+}
+
+fn hop(attributes: &[RouteAttribute]) -> Hop {
+    let mut hop = Hop::default();
+    for attribute in attributes {
+        match attribute {
+            RouteAttribute::Gateway(address) => hop.gateway = rtnetlink::ip(address),
+            RouteAttribute::Via(address) => hop.gateway = rtnetlink::via(address),
+            RouteAttribute::Oif(index) => hop.interface = Some(*index),
+            _ => {}
+        }
+    }
+    hop
+}
+
+fn rows(route: &RouteMessage, names: &Names) -> Vec<Route> {
+    let mut shared = Route {
+        destination: "default".into(),
+        family: rtnetlink::family(route.header.address_family).unwrap_or_default().into(),
+        protocol: protocol(route.header.protocol),
+        r#type: kind(route.header.kind),
+        scope: scope(route.header.scope),
+        table: table(route),
+        ..Route::default()
+    };
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => {
+                let length = route.header.destination_prefix_length;
+                shared.destination = rtnetlink::ip(address).map(|ip| format!("{ip}/{length}")).unwrap_or_default();
+            }
+            RouteAttribute::Priority(metric) => shared.metric = *metric,
+            RouteAttribute::PrefSource(address) => {
+                shared.source = rtnetlink::ip(address).map(|ip| ip.to_string()).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    let row = |hop: Hop| Route {
+        gateway: hop.gateway.map(|ip| ip.to_string()).unwrap_or_default(),
+        interface: hop.interface.map(|index| names.get(index)).unwrap_or_default(),
+        ..shared.clone()
+    };
+    hops(route).into_iter().map(row).collect()
+}
+
+/// The header has room for table numbers up to 255 only; larger ones are in an attribute.
+fn table(route: &RouteMessage) -> u32 {
+    let large = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Table(table) => Some(*table),
+        _ => None,
+    });
+    large.unwrap_or_else(|| u32::from(route.header.table))
+}
+
+/// The names of rtnetlink(7) and of iproute2's rt_protos.
+fn protocol(protocol: RouteProtocol) -> String {
+    match protocol {
+        RouteProtocol::IcmpRedirect => "redirect".into(),
+        RouteProtocol::Other(number) => number.to_string(),
+        other => other.to_string().to_lowercase(),
+    }
+}
+
+fn scope(scope: RouteScope) -> String {
+    match scope {
+        RouteScope::Universe => "global".into(),
+        RouteScope::NoWhere => "nowhere".into(),
+        RouteScope::Other(number) => number.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn kind(kind: RouteType) -> String {
+    match kind {
+        RouteType::Other(number) => number.to_string(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
