@@ -5,5 +5,6 @@ pub mod case;
 pub mod cli;
 pub mod diagnose;
 pub mod gateway;
+pub mod identity;
 pub mod ingest;
 pub mod store;

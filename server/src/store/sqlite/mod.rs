@@ -131,3 +131,6 @@ fn uuid(text: &str) -> rusqlite::Result<Uuid> {
     Uuid::try_parse(text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! Who is who: the server's own authority, devices by certificate, technicians and new machines by secret.
+
+mod authority;
+mod peer;
+mod secret;
+mod tls;
+
+pub use authority::{Authority, CsrRefused};
+pub use peer::{Peer, PeerError};
+pub use secret::{Secret, hash};
+pub use tls::ServerTls;
+
+#[cfg(test)]
+mod tests;
