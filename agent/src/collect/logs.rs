@@ -9,8 +9,17 @@ use tokio::sync::mpsc;
 
 use crate::collect::{Cadence, Collector, Os};
 
+mod batch;
+mod entry;
+mod file;
 mod follow;
+mod journal;
+mod journal_file;
+mod lines;
 mod look;
+#[cfg(test)]
+mod tests;
+mod text;
 
 /// Longest text of one event; what is longer is cut and marked with its real size.
 pub const LINE_BYTES_MAX: usize = 16 * 1024;
