@@ -257,7 +257,7 @@ impl Course {
         let (state, note) = if parts.is_empty() {
             (CollectionState::Partial, "the device sent no parts".to_owned())
         } else if short.is_empty() {
-            (CollectionState::Done, format!("all {whole} parts came"))
+            (CollectionState::Done, format!("every part came ({whole})"))
         } else {
             (
                 CollectionState::Partial,

@@ -3,5 +3,5 @@
 mod switchboard;
 mod upload;
 
-pub use switchboard::{Answers, Call, CutReason, NotReached, Switchboard};
+pub use switchboard::{Answers, CONNECTION_LOST, Call, CutReason, NotReached, Switchboard};
 pub use upload::{StoredUpload, Uploads, Wanted};

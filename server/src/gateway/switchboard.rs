@@ -31,6 +31,9 @@ const TRAVEL: Duration = Duration::from_secs(2);
 /// Comings and goings that a slow listener may be behind; it then learns that it missed some.
 const NEWS_MAX: usize = 4096;
 
+/// The error of the last answer where the session ended under a command.
+pub const CONNECTION_LOST: &str = "the connection to the device was lost";
+
 /// Why a command did not reach its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReached {
@@ -262,7 +265,7 @@ impl Drop for Call {
 
 fn hang_up(line: Line) {
     for (id, asked) in line.asked {
-        asked.try_send(last(&id, "the connection to the device was lost")).ok();
+        asked.try_send(last(&id, CONNECTION_LOST)).ok();
     }
 }
 

@@ -96,9 +96,6 @@ pub struct Collection {
 /// The collections.
 #[async_trait]
 pub trait Collections: Send + Sync {
-    /// Keeps a new collection, with its line in the ticket's story. Durable on return.
-    async fn add_collection(&self, collection: &Collection, event: TicketEvent) -> Result<()>;
-
     /// One collection.
     async fn collection(&self, id: Uuid) -> Result<Option<Collection>>;
 

@@ -4,6 +4,8 @@ use anyhow::Result;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::Collection;
+
 /// Where a ticket stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,6 +98,8 @@ pub struct TicketChange {
     pub assignee: Option<String>,
     /// A device to link; one that is linked already stays so.
     pub link: Option<Uuid>,
+    /// Collections to begin; each is kept from this moment on.
+    pub collections: Vec<Collection>,
     /// The story of it.
     pub events: Vec<TicketEvent>,
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use deskside_proto::v1::{PartOutcome, UploadBegin};
 use prost::Message;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
 use super::{Db, evidence, tickets, uuid};
@@ -15,37 +15,6 @@ const SELECT: &str = "SELECT id, ticket, device, state, note, recipe, tables, fr
 
 #[async_trait]
 impl Collections for Db {
-    async fn add_collection(&self, collection: &Collection, event: TicketEvent) -> Result<()> {
-        let new = collection.clone();
-        self.write(move |tx| {
-            tx.execute(
-                "INSERT INTO collection (id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, \
-                 expires_ms, ended_ms, asked_by, attempts, parts, evidence) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-                params![
-                    new.id.to_string(),
-                    new.ticket.cast_signed(),
-                    new.device.to_string(),
-                    new.state.name(),
-                    new.note,
-                    new.recipe,
-                    new.tables.join(" "),
-                    new.from_ms,
-                    new.to_ms,
-                    new.asked_ms,
-                    new.expires_ms,
-                    new.ended_ms,
-                    new.asked_by,
-                    new.attempts,
-                    encoded(new.parts),
-                    new.evidence.map(|id| id.to_string()),
-                ],
-            )?;
-            tickets::insert_event(tx, new.ticket, &event)
-        })
-        .await
-    }
-
     async fn collection(&self, id: Uuid) -> Result<Option<Collection>> {
         self.read(move |connection| one(connection, id)).await
     }
@@ -118,6 +87,34 @@ impl Collections for Db {
         })
         .await
     }
+}
+
+/// Writes a new collection. Why here and not in the trait: it comes into being with a change of its ticket, in one transaction.
+pub(super) fn insert(tx: &Transaction<'_>, new: &Collection) -> Result<()> {
+    tx.execute(
+        "INSERT INTO collection (id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, \
+         expires_ms, ended_ms, asked_by, attempts, parts, evidence) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        params![
+            new.id.to_string(),
+            new.ticket.cast_signed(),
+            new.device.to_string(),
+            new.state.name(),
+            new.note,
+            new.recipe,
+            new.tables.join(" "),
+            new.from_ms,
+            new.to_ms,
+            new.asked_ms,
+            new.expires_ms,
+            new.ended_ms,
+            new.asked_by,
+            new.attempts,
+            encoded(new.parts.clone()),
+            new.evidence.map(|id| id.to_string()),
+        ],
+    )?;
+    Ok(())
 }
 
 /// How an item came to be, in the words of its custody.

@@ -1,11 +1,11 @@
 //! Tickets and their story in SQLite.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
-use super::{Db, uuid};
+use super::{Db, collections, uuid};
 use crate::store::{NewTicket, Ticket, TicketChange, TicketEvent, TicketStatus, Tickets};
 
 const SELECT: &str = "SELECT number, title, description, status, level, assignee, opened_by, opened_ms, changed_ms, \
@@ -78,6 +78,10 @@ impl Tickets for Db {
             }
             if let Some(device) = change.link {
                 link(tx, number, device)?;
+            }
+            for collection in &change.collections {
+                ensure!(collection.ticket == number, "a collection begins with its own ticket");
+                collections::insert(tx, collection)?;
             }
             for event in &change.events {
                 insert_event(tx, number, event)?;
