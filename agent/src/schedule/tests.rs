@@ -1,3 +1,5 @@
+//! The schedule through made-up days: jitter, deadlines, stuck looks, policy.
+
 use super::*;
 use deskside_proto::v1::TablePolicy;
 

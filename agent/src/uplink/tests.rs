@@ -1,3 +1,5 @@
+//! The uplink through made-up sessions: windows, resumption, refusals, commands.
+
 use super::*;
 use deskside_proto::v1::{Cancel, Look, Reading};
 use prost::bytes::Bytes;
