@@ -117,7 +117,7 @@ fn table(route: &RouteMessage) -> u32 {
     large.unwrap_or_else(|| u32::from(route.header.table))
 }
 
-/// The names of rtnetlink(7) and of iproute2's rt_protos.
+/// The names of rtnetlink(7) and of iproute2's `rt_protos`.
 fn protocol(protocol: RouteProtocol) -> String {
     match protocol {
         RouteProtocol::IcmpRedirect => "redirect".into(),

@@ -125,3 +125,52 @@ pub(super) fn via(via: &RouteVia) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::host::{Live, LiveOptions};
+
+    fn dumps() -> Vec<Vec<u8>> {
+        let host = Live::new(LiveOptions::default());
+        let all = [Netlink::Links, Netlink::Addresses, Netlink::Routes, Netlink::Neighbors];
+        all.into_iter().map(|what| host.netlink(what).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_message_of_this_kernel_is_understood() {
+        for dump in dumps() {
+            assert_eq!(read(&dump).unwrap().unread, 0);
+        }
+        assert!(links(&read(&dumps()[0]).unwrap()).any(|link| name(link).as_deref() == Some("lo")));
+    }
+
+    #[test]
+    fn a_list_that_ends_early_is_refused_and_an_odd_message_costs_itself() {
+        let dump = &dumps()[0];
+        assert!(read(&dump[..dump.len() - 8]).is_err());
+        // RTM_NEWLINK without anything in it.
+        let mut odd = vec![0; HEADER_BYTES];
+        odd[..4].copy_from_slice(&16_u32.to_ne_bytes());
+        odd[4..6].copy_from_slice(&16_u16.to_ne_bytes());
+        let listing = read(&[&odd, dump.as_slice()].concat()).unwrap();
+        assert_eq!((listing.unread, listing.messages.len()), (1, read(dump).unwrap().messages.len()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn no_bytes_break_it(which in 0_usize..4, changes in proptest::collection::vec((16_usize..4096, any::<u8>()), 1..6)) {
+            thread_local!(static DUMPS: Vec<Vec<u8>> = dumps());
+            let mut dump = DUMPS.with(|dumps| dumps[which].clone());
+            let length = dump.len();
+            prop_assume!(length > 16);
+            for (at, byte) in changes {
+                dump[at % length] = byte;
+            }
+            drop(read(&dump));
+        }
+    }
+}
