@@ -3,6 +3,7 @@
 pub mod blobs;
 pub mod case;
 pub mod cli;
+pub mod config;
 pub mod diagnose;
 pub mod gateway;
 pub mod identity;

@@ -10,8 +10,8 @@ use uuid::Uuid;
 pub struct Arrival {
     /// Its number in the device's record.
     pub seq: u64,
-    /// The reading.
-    pub reading: Reading,
+    /// The reading; absent where it was no good at all, and only its number is to count as kept.
+    pub reading: Option<Reading>,
     /// How many readings it says were lost before they reached the server.
     pub lost: u64,
 }

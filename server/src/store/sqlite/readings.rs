@@ -29,7 +29,7 @@ impl Readings for Db {
     async fn append(&self, device: Uuid, epoch: u64, readings: Vec<Arrival>, now_ms: i64) -> Result<u64> {
         let lost: Vec<u64> = readings.iter().map(|arrival| arrival.lost).collect();
         let numbered =
-            readings.into_iter().map(|arrival| Numbered { seq: arrival.seq, reading: Some(arrival.reading) }).collect();
+            readings.into_iter().map(|arrival| Numbered { seq: arrival.seq, reading: arrival.reading }).collect();
         let batch = Batch { epoch, readings: numbered };
         let block = zstd::bulk::compress(&batch.encode_to_vec(), ZSTD_LEVEL).context("compressing readings")?;
         self.write(move |tx| append(tx, device, &batch, &lost, &block, now_ms)).await
@@ -165,11 +165,11 @@ fn append(tx: &Transaction<'_>, device: Uuid, batch: &Batch, lost: &[u64], block
     let mut lately: BTreeMap<&str, &Reading> = BTreeMap::new();
     let mut lost_sum = 0_u64;
     for (nth, numbered) in &fresh {
+        lost_sum = lost_sum.saturating_add(lost.get(*nth).copied().unwrap_or_default());
         let Some(reading) = &numbered.reading else { continue };
         tx.prepare_cached("INSERT INTO reading (device, table_no, at_ms, block, nth) VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![no, table_no(tx, &reading.table)?, reading.at_ms, block_no, *nth as i64])?;
         lately.insert(&reading.table, reading);
-        lost_sum = lost_sum.saturating_add(lost.get(*nth).copied().unwrap_or_default());
     }
     for (table, reading) in lately {
         tx.prepare_cached(

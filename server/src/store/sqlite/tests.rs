@@ -29,7 +29,7 @@ fn reading(table: &str, at_ms: i64, row: &str) -> Reading {
 }
 
 fn arrival(seq: u64, at_ms: i64, row: &str) -> Arrival {
-    Arrival { seq, reading: reading("boot", at_ms, row), lost: 0 }
+    Arrival { seq, reading: Some(reading("boot", at_ms, row)), lost: 0 }
 }
 
 #[tokio::test]

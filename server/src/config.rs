@@ -1,0 +1,206 @@
+//! The server's configuration: a TOML file in which everything may be left out.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use deskside_proto::v1::{Policy, TablePolicy};
+use serde::{Deserialize, Serialize};
+
+/// Longest file that is read.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The agents' side.
+    pub agents: Agents,
+    /// The technicians' side.
+    pub desk: Desk,
+    /// Evidence at rest.
+    pub evidence: Evidence,
+    /// How much of what agents stream is kept.
+    pub history: History,
+    /// What agents look at and stream.
+    pub policy: PolicyConfig,
+}
+
+/// The agents' side.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agents {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How agents reach it ("host:port", most likely first), for the tokens; empty for this host's name.
+    pub addresses: Vec<String>,
+    /// Days that a device's certificate is good; agents renew it long before.
+    pub certificate_days: u32,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 8443)), addresses: Vec::new(), certificate_days: 30 }
+    }
+}
+
+impl Agents {
+    /// How long a device's certificate is good.
+    pub fn certificate_lifetime(&self) -> Duration {
+        Duration::from_hours(24) * self.certificate_days
+    }
+}
+
+/// The technicians' side.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Desk {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How technicians reach it ("host:port", most likely first), for their logins; empty for this host's name.
+    pub addresses: Vec<String>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 8444)), addresses: Vec::new() }
+    }
+}
+
+/// Evidence at rest.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evidence {
+    /// The object store's URL; absent for a folder in the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Largest bundle that is taken in, bytes.
+    pub bundle_bytes_max: u64,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self { url: None, bundle_bytes_max: 2 * 1024 * 1024 * 1024 }
+    }
+}
+
+/// How much of what agents stream is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// Days.
+    pub days: u32,
+    /// Bytes of compressed readings.
+    pub bytes_max: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { days: 90, bytes_max: 50 * 1024 * 1024 * 1024 }
+    }
+}
+
+/// What agents look at and stream.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// By table. A table that is not named keeps the agent's own default.
+    pub tables: BTreeMap<String, TableLine>,
+}
+
+/// One table's line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableLine {
+    /// Seconds between looks; 0 for the agent's default.
+    pub every_s: u32,
+    /// Do not look at all.
+    pub off: bool,
+    /// Keep it on the device and do not stream it.
+    pub local: bool,
+}
+
+impl Config {
+    /// Reads a file, or gives the defaults where none is named.
+    pub fn read(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let named = || format!("the configuration {}", path.display());
+        let size = std::fs::metadata(path).with_context(named)?.len();
+        ensure!(size <= FILE_BYTES_MAX, "the configuration {} is larger than {FILE_BYTES_MAX} bytes", path.display());
+        Self::parse(&std::fs::read_to_string(path).with_context(named)?).with_context(named)
+    }
+
+    /// Reads its text.
+    pub fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text)?;
+        ensure!(
+            (1..=3_650).contains(&config.agents.certificate_days),
+            "agents.certificate_days must be from 1 to 3650"
+        );
+        ensure!(config.history.days > 0, "history.days must be 1 at least");
+        for address in config.agents.addresses.iter().chain(&config.desk.addresses) {
+            check_address(address)?;
+        }
+        Ok(config)
+    }
+
+    /// The policy as agents are told it; its version is a hash of it, so that it changes when the policy does.
+    pub fn policy(&self) -> Policy {
+        let tables: Vec<TablePolicy> = self
+            .policy
+            .tables
+            .iter()
+            .map(|(table, line)| TablePolicy {
+                table: table.clone(),
+                every_s: line.every_s,
+                off: line.off,
+                local: line.local,
+            })
+            .collect();
+        let text = format!("{tables:?}");
+        let version = text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        Policy { version, tables }
+    }
+}
+
+/// Whether a text is "host:port".
+pub fn check_address(address: &str) -> Result<()> {
+    let port = address.rsplit_once(':').filter(|(host, _port)| !host.is_empty()).map(|(_host, port)| port);
+    let is_port = port.and_then(|port| port.parse::<u16>().ok()).is_some_and(|port| port > 0);
+    ensure!(is_port, "{address:?} is not an address: write host:port");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_at_all_is_a_configuration() {
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn what_is_printed_reads_back() {
+        let text = "[policy.tables.load]\nevery_s = 60\n[policy.tables.print_jobs]\noff = true\n";
+        let config = Config::parse(text).unwrap();
+        assert_eq!(Config::parse(&toml::to_string(&config).unwrap()).unwrap(), config);
+        assert_eq!(config.policy().tables.len(), 2);
+        assert_ne!(config.policy().version, Config::default().policy().version);
+    }
+
+    #[test]
+    fn a_bad_line_is_named_with_its_place() {
+        for (text, word) in [
+            ("[agents]\nlistn = \"0.0.0.0:1\"\n", "line 2"),
+            ("[history]\ndays = \"many\"\n", "line 2"),
+            ("[agents]\ncertificate_days = 0\n", "certificate_days"),
+            ("[agents]\naddresses = [\"no port\"]\n", "host:port"),
+            ("nonsense", "line 1"),
+        ] {
+            let error = format!("{:#}", Config::parse(text).unwrap_err());
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+}
