@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use deskside_agent::collect::{Collector, Registry, look};
@@ -32,7 +33,10 @@ fn text(schema: &TableSchema, reading: &Reading) -> String {
     for row in reading.rows.iter().take(ROWS_MAX) {
         text.push('\n');
         for (column, value) in schema.columns.iter().zip(rows::open(schema, row).unwrap()) {
-            let plain = value.to_string();
+            let mut plain = value.to_string();
+            if schema.name == "agent" && column.name == "version" {
+                plain = "this one".into();
+            }
             if !plain.is_empty() {
                 writeln!(text, "{}: {}", column.name, show::printable(&plain)).unwrap();
             }
@@ -61,12 +65,12 @@ fn every_collector_says_of_every_recorded_host_what_it_said_before() {
         for collector in registry.collectors() {
             let (_reading, text) = see(&host, collector, &registry);
             let mut settings = insta::Settings::clone_current();
-            settings.set_snapshot_path(folder.join("golden"));
+            settings.set_snapshot_path(fs::canonicalize(folder).unwrap().join("golden"));
             settings.set_prepend_module_to_snapshot(false);
             settings.set_omit_expression(true);
-            let compared = std::panic::catch_unwind(|| {
+            let compared = catch_unwind(AssertUnwindSafe(|| {
                 settings.bind(|| insta::assert_snapshot!(collector.table, text));
-            });
+            }));
             if compared.is_err() {
                 differing.push(format!("{}/golden/{}.snap", folder.display(), collector.table));
             }

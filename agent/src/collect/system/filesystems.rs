@@ -122,6 +122,11 @@ fn parse(line: &str) -> Option<Mount> {
             options.push(unescape(option));
         }
     }
+    // Either the mount or the file system beneath may be read-only, as after `errors=remount-ro`; then it is, whatever the other says.
+    if options.iter().any(|option| option == "ro") {
+        options.retain(|option| option != "ro" && option != "rw");
+        options.insert(0, "ro".into());
+    }
     Some(Mount {
         device: device.to_owned(),
         mount_point: unescape(mount_point),
@@ -208,6 +213,12 @@ mod tests {
         let row = row(mounts.remove(0), space);
         assert!((row.used_percent - 800.0 / 9.0).abs() < 1e-9, "{}", row.used_percent);
         assert_eq!((row.inodes_total, row.read_only), (None, false));
+    }
+
+    #[test]
+    fn a_file_system_that_an_error_made_read_only_is_read_only() {
+        let (mounts, _unread) = mounts_of_data("22 1 8:1 / / rw,relatime - ext4 /dev/sda1 ro,errors=remount-ro\n");
+        assert_eq!(mounts[0].options, ["ro", "relatime", "errors=remount-ro"]);
     }
 
     #[test]

@@ -50,7 +50,8 @@ fn averages(loadavg: &str) -> anyhow::Result<[f64; 3]> {
     let mut numbers = loadavg.split_whitespace();
     let mut next = || -> anyhow::Result<f64> {
         let number = numbers.next().context("/proc/loadavg ends early")?;
-        number.parse().context("/proc/loadavg holds something that is not a number")
+        let number = number.parse().ok().filter(|number: &f64| number.is_finite());
+        number.context("/proc/loadavg holds something that is not a number")
     };
     Ok([next()?, next()?, next()?])
 }
@@ -69,7 +70,8 @@ fn count(online: &str) -> Option<u32> {
 /// "some avg10=0.00 avg60=0.12 avg300=0.05 total=157622151"
 fn share(pressure: &str, whose: &str) -> Option<f64> {
     let line = pressure.lines().find_map(|line| line.strip_prefix(whose))?;
-    line.split_whitespace().find_map(|word| word.strip_prefix("avg60="))?.parse().ok()
+    let share = line.split_whitespace().find_map(|word| word.strip_prefix("avg60="))?.parse().ok();
+    share.filter(|share: &f64| share.is_finite())
 }
 
 #[cfg(test)]
@@ -94,6 +96,6 @@ mod tests {
 
     #[test]
     fn averages_that_are_no_numbers_are_refused() {
-        assert!(averages("a b c").is_err() && averages("1 2").is_err());
+        assert!(averages("a b c").is_err() && averages("1 nan 2").is_err() && averages("1 2").is_err());
     }
 }

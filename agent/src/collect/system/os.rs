@@ -1,5 +1,6 @@
 //! The operating system and the machine's name and make.
 
+use std::io;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,10 +17,15 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let hostname = host.text("/proc/sys/kernel/hostname").context("reading the host name")?;
     let release = host.text("/etc/os-release").or_else(|_absent| host.text("/usr/lib/os-release"));
     let mut rows = Rows::none();
-    let release = release.unwrap_or_else(|error| {
-        rows.missing(format!("os-release: {error}"));
-        String::new()
-    });
+    let mut seen = |what: &str, found: io::Result<String>| {
+        found.unwrap_or_else(|error| {
+            rows.missing(format!("{what}: {error}"));
+            String::new()
+        })
+    };
+    let release = seen("os-release", release);
+    let architecture = seen("architecture", architecture(host));
+    let virtualization = seen("virtualization", virtualization(host));
     let dmi = |name: &str| host.line(&format!("/sys/class/dmi/id/{name}"));
     // Machines without DMI (most ARM boards) tell their model in the device tree, ended by a zero byte.
     let board =
@@ -30,11 +36,11 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
         id: value(&release, "ID"),
         version_id: value(&release, "VERSION_ID"),
         kernel: host.line("/proc/sys/kernel/osrelease").unwrap_or_default(),
-        architecture: architecture(host),
+        architecture,
         time_zone: time_zone(host),
         vendor: dmi("sys_vendor").unwrap_or_default(),
         model: dmi("product_name").or_else(board).unwrap_or_default(),
-        virtualization: virtualization(host),
+        virtualization,
     });
     Ok(rows)
 }
@@ -47,11 +53,11 @@ fn value(release: &str, key: &str) -> String {
 }
 
 /// `/proc/sys/kernel/arch` is there since Linux 6.1.
-fn architecture(host: &dyn Host) -> String {
-    host.line("/proc/sys/kernel/arch").unwrap_or_else(|| {
-        let name = host.run("uname", &["-m"]).map(|ran| String::from_utf8_lossy(&ran.stdout).trim().to_owned());
-        name.unwrap_or_default()
-    })
+fn architecture(host: &dyn Host) -> io::Result<String> {
+    match host.line("/proc/sys/kernel/arch") {
+        Some(architecture) => Ok(architecture),
+        None => Ok(String::from_utf8_lossy(&host.run("uname", &["-m"])?.stdout).trim().to_owned()),
+    }
 }
 
 fn time_zone(host: &dyn Host) -> String {
@@ -61,20 +67,25 @@ fn time_zone(host: &dyn Host) -> String {
 }
 
 /// In systemd's words where it can be asked; without it, what the files of containers and the processor's flags tell.
-fn virtualization(host: &dyn Host) -> String {
-    if let Ok(ran) = host.run("systemd-detect-virt", &[]) {
-        let word = String::from_utf8_lossy(&ran.stdout).trim().to_owned();
-        return if word == "none" { String::new() } else { word };
+fn virtualization(host: &dyn Host) -> io::Result<String> {
+    match host.run("systemd-detect-virt", &[]) {
+        Ok(ran) => {
+            let word = String::from_utf8_lossy(&ran.stdout).trim().to_owned();
+            return Ok(if word == "none" { String::new() } else { word });
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_not_installed) => {}
     }
     if let Some(container) = host.line("/run/systemd/container") {
-        return container;
+        return Ok(container);
     }
     if host.read("/.dockerenv").is_ok() {
-        return "docker".into();
+        return Ok("docker".into());
     }
     let processors = host.text("/proc/cpuinfo").unwrap_or_default();
     let flags = processors.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
-    if flags.split_whitespace().any(|flag| flag == "hypervisor") { "vm-other".into() } else { String::new() }
+    let guest = flags.split_whitespace().any(|flag| flag == "hypervisor");
+    Ok(if guest { "vm-other".into() } else { String::new() })
 }
 
 #[cfg(test)]

@@ -35,9 +35,17 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let complaint = String::from_utf8_lossy(&ran.stderr);
     anyhow::ensure!(ran.status == Some(0), "systemctl ended with status {:?}: {}", ran.status, complaint.trim());
     let text = String::from_utf8_lossy(&ran.stdout);
-    let services: Vec<Service> = text.split("\n\n").filter_map(parse).collect();
-    anyhow::ensure!(!services.is_empty(), "systemctl showed no service");
-    Ok(services.into_iter().collect())
+    let (mut rows, mut unread) = (Rows::none(), 0);
+    for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
+        match parse(block) {
+            Some(service) => rows.push(&service),
+            None => unread += 1,
+        }
+    }
+    if unread > 0 {
+        rows.missing(format!("{unread} services that systemctl shows without a name or a state"));
+    }
+    Ok(rows)
 }
 
 fn refused_option(ran: &Ran) -> bool {
@@ -49,13 +57,14 @@ fn parse(block: &str) -> Option<Service> {
     let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let text = |key: &str| value(key).unwrap_or_default().to_owned();
     let name = value("Id").filter(|id| !id.is_empty())?.to_owned();
+    let active_state = value("ActiveState")?.to_owned();
     // Code 0: the main process has not ended yet, and its status says nothing.
     let ended = value("ExecMainCode").is_some_and(|code| code != "0" && !code.is_empty());
     Some(Service {
         name,
         description: text("Description"),
         load_state: text("LoadState"),
-        active_state: text("ActiveState"),
+        active_state,
         sub_state: text("SubState"),
         result: text("Result"),
         restarts: value("NRestarts").and_then(|count| count.parse().ok()).unwrap_or_default(),
@@ -89,8 +98,10 @@ mod tests {
 
     #[test]
     fn a_service_that_has_not_ended_has_no_exit_status() {
-        let service =
-            parse("Id=a.service\nExecMainCode=0\nExecMainStatus=0\nMainPID=12\nStateChangeTimestamp=\n").unwrap();
+        let service = parse(
+            "Id=a.service\nActiveState=active\nExecMainCode=0\nExecMainStatus=0\nMainPID=12\nStateChangeTimestamp=\n",
+        )
+        .unwrap();
         assert_eq!((service.exit_status, service.main_pid, service.changed_ms), (None, Some(12), None));
     }
 

@@ -18,7 +18,7 @@ const STACK_BYTES: usize = 64 * 1024;
 /// point costs one waiting thread, and is not asked again until that one has its answer.
 pub(super) fn space(silent: &Arc<Mutex<BTreeSet<String>>>, mount_point: &str) -> io::Result<Space> {
     if !silent.lock().unwrap_or_else(PoisonError::into_inner).insert(mount_point.to_owned()) {
-        return Err(too_late(mount_point));
+        return Err(too_late());
     }
     let (answer, answered) = mpsc::sync_channel(1);
     let (asked, pending) = (mount_point.to_owned(), Arc::clone(silent));
@@ -33,7 +33,7 @@ pub(super) fn space(silent: &Arc<Mutex<BTreeSet<String>>>, mount_point: &str) ->
         silent.lock().unwrap_or_else(PoisonError::into_inner).remove(mount_point);
         return Err(error);
     }
-    let found = answered.recv_timeout(ANSWER_MAX).map_err(|_late| too_late(mount_point))??;
+    let found = answered.recv_timeout(ANSWER_MAX).map_err(|_late| too_late())??;
     let block = found.f_frsize;
     Ok(Space {
         total_bytes: found.f_blocks.saturating_mul(block),
@@ -44,9 +44,9 @@ pub(super) fn space(silent: &Arc<Mutex<BTreeSet<String>>>, mount_point: &str) ->
     })
 }
 
-fn too_late(mount_point: &str) -> io::Error {
+fn too_late() -> io::Error {
     let seconds = ANSWER_MAX.as_secs();
-    io::Error::new(ErrorKind::TimedOut, format!("{mount_point} did not answer within {seconds} s"))
+    io::Error::new(ErrorKind::TimedOut, format!("it did not answer within {seconds} s"))
 }
 
 #[cfg(test)]
