@@ -1,0 +1,249 @@
+//! A whole Deskside on this machine: the real server, the real agent and the technician's command line, as processes with folders of
+//! their own. They end with the house.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+/// How long a program may take to become ready.
+pub const READY_MAX: Duration = Duration::from_secs(20);
+
+/// How long a program may take to end before it is killed.
+const END_MAX: Duration = Duration::from_secs(8);
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The programs, built.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Builds them with a profile of the workspace, and finds them.
+    pub fn build(profile: &str) -> anyhow::Result<Self> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let mut build = Command::new(cargo);
+        build.args([
+            "build",
+            "--quiet",
+            "--bins",
+            "-p",
+            "deskside-agent",
+            "-p",
+            "deskside-server",
+            "--profile",
+            profile,
+        ]);
+        let status = build.arg("--manifest-path").arg(manifest).status().context("starting cargo")?;
+        if !status.success() {
+            bail!("the build went wrong; what cargo says is above");
+        }
+        let folder = if profile == "dev" { "debug" } else { profile };
+        let own = std::env::current_exe()?;
+        let target = own.ancestors().nth(2).context("this program lies in no target folder")?;
+        Ok(Self { folder: target.join(folder) })
+    }
+
+    /// Where they lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn command(&self, program: &str) -> Command {
+        Command::new(self.folder.join(program))
+    }
+}
+
+/// A program that runs. It is asked to end when this is dropped, and made to after a while.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts it in a process group of its own, so that a Ctrl-C reaches the house and the house ends it in order.
+    fn start(mut command: Command, log: PathBuf) -> anyhow::Result<Self> {
+        let file = File::create(&log).with_context(|| format!("making {}", log.display()))?;
+        command.process_group(0).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
+        Ok(Self { child, log })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// An error with the end of its log, if it has ended.
+    fn must_live(&mut self) -> anyhow::Result<()> {
+        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(12).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        bail!("it ended ({status}); its last words:\n{}", tail.join("\n"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
+        if kill_process(pid, Signal::TERM).is_ok() {
+            let begun = Instant::now();
+            while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < END_MAX {
+                std::thread::sleep(LOOK_EVERY);
+            }
+        }
+        // Where it has ended already there is nothing to kill, and that is as good.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Where the server listens.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Addresses {
+    /// For agents.
+    pub agents: SocketAddr,
+    /// For technicians.
+    pub desk: SocketAddr,
+}
+
+/// The house. The agent ends before the server.
+#[derive(Debug)]
+pub struct House {
+    programs: Programs,
+    folder: PathBuf,
+    agent: Option<Running>,
+    server: Running,
+    /// Where the server listens.
+    pub addresses: Addresses,
+}
+
+impl House {
+    /// Starts a server with a data folder under `folder`, and logs a technician in.
+    pub async fn open(programs: Programs, folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        let mut run = programs.command("deskside-server");
+        let told = folder.join("server/addresses.json");
+        run.arg("run").arg("--data").arg(folder.join("server")).args([
+            "--agents",
+            "127.0.0.1:0",
+            "--desk",
+            "127.0.0.1:0",
+        ]);
+        if told.exists() {
+            fs::remove_file(&told)?;
+        }
+        let mut server = Running::start(run, folder.join("server.log"))?;
+        let addresses = until("the server to listen", READY_MAX, || {
+            server.must_live().context("deskside-server")?;
+            Ok(fs::read_to_string(&told).ok().and_then(|text| serde_json::from_str(&text).ok()))
+        })
+        .await?;
+        let house = Self { programs, folder: folder.to_owned(), agent: None, server, addresses };
+        let token = house.server_says(&["technician", "add", "you", "--role", "admin"])?;
+        house.desk_says(&["login", token.trim()])?;
+        Ok(house)
+    }
+
+    /// Enrols this machine and starts its agent.
+    pub fn enrol(&mut self) -> anyhow::Result<()> {
+        let token = self.server_says(&["token", "create", "--uses", "1"])?;
+        said(self.agent_command().args(["enroll", token.trim()]))?;
+        let mut run = self.agent_command();
+        run.arg("run");
+        self.agent = Some(Running::start(run, self.folder.join("agent.log"))?);
+        Ok(())
+    }
+
+    /// The agent's process id, while it runs.
+    pub fn agent_pid(&mut self) -> anyhow::Result<u32> {
+        let agent = self.agent.as_mut().context("no agent was started")?;
+        agent.must_live().context("deskside-agent")?;
+        Ok(agent.pid())
+    }
+
+    /// The server's process id.
+    pub fn server_pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// A command of the agent, on its state folder.
+    pub fn agent_command(&self) -> Command {
+        let mut command = self.programs.command("deskside-agent");
+        command.arg("--state").arg(self.folder.join("agent"));
+        command
+    }
+
+    /// Where the technician's login is kept.
+    pub fn home(&self) -> PathBuf {
+        self.folder.join("desk")
+    }
+
+    /// A command of the technician.
+    pub fn desk_command(&self) -> Command {
+        let mut command = self.programs.command("deskside");
+        command.env("DESKSIDE_HOME", self.home());
+        command
+    }
+
+    /// What the technician's command prints.
+    pub fn desk_says(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        said(self.desk_command().args(arguments))
+    }
+
+    /// What the technician's command prints, as JSON.
+    pub fn desk_json(&self, arguments: &[&str]) -> anyhow::Result<Json> {
+        let text = said(self.desk_command().arg("--json").args(arguments))?;
+        serde_json::from_str(&text).with_context(|| format!("deskside --json {arguments:?} printed no JSON"))
+    }
+
+    fn server_says(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        said(self.programs.command("deskside-server").args(arguments).arg("--data").arg(self.folder.join("server")))
+    }
+}
+
+/// Runs a command to its end; what it prints, or an error with what it complained of.
+pub fn said(command: &mut Command) -> anyhow::Result<String> {
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("starting {:?}", command.get_program()))?;
+    if !output.status.success() {
+        let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        bail!(
+            "{name}: {} {}",
+            String::from_utf8_lossy(&output.stderr).trim(),
+            String::from_utf8_lossy(&output.stdout).trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Waits until a condition gives something.
+pub async fn until<T>(
+    what: &str,
+    longest: Duration,
+    mut condition: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = condition()? {
+            return Ok(found);
+        }
+        if begun.elapsed() > longest {
+            bail!("waited {} s for {what}, in vain", longest.as_secs());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
