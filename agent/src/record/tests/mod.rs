@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use deskside_proto::rows::Row;
 use deskside_proto::v1::{Filesystem, Load, LogEvent, Outcome, Reading};
-use prost::Message;
 
 use super::{Bounds, Entry, Position, Record};
 use crate::collect::Registry;

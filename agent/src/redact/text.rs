@@ -1,0 +1,233 @@
+//! Free text: one pass looks for the beginnings of what may be a secret or a name, and only there something is looked at closely.
+//!
+//! Why by hand rather than by expressions: logs come by the ten thousand lines a second, and a small expression engine takes a few megabytes
+//! a second; here the common byte costs one look into a table.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use super::key::{Key, SECRET_LETTERS};
+use super::{pairs, programs, tokens};
+
+/// What stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Secret,
+    Person,
+}
+
+/// A part of the text that must not stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) range: Range<usize>,
+    pub(super) kind: Kind,
+}
+
+impl Span {
+    pub(super) fn secret(range: Range<usize>) -> Self {
+        Self { range, kind: Kind::Secret }
+    }
+}
+
+/// How a beginning is looked at closely.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    /// A token that is known by its own prefix.
+    Token(&'static tokens::Shape),
+    /// A word that a secret follows.
+    Pair(pairs::Word),
+    /// A private key in PEM or OpenPGP armour.
+    Armour,
+    /// The authority of a URL.
+    Url,
+    /// A folder of homes, the name follows.
+    Home,
+    /// A password's hash, as in shadow(5).
+    Crypt,
+    /// A program that is given secrets as arguments.
+    Program(&'static [&'static str]),
+}
+
+/// A beginning and what it may begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trigger {
+    /// In lower case where case does not matter.
+    pub(super) text: &'static str,
+    pub(super) any_case: bool,
+    pub(super) rule: Rule,
+}
+
+const OTHERS: [Trigger; 8] = [
+    Trigger { text: "-----BEGIN ", any_case: false, rule: Rule::Armour },
+    Trigger { text: "://", any_case: false, rule: Rule::Url },
+    Trigger { text: "/home/", any_case: false, rule: Rule::Home },
+    Trigger { text: "/Users/", any_case: false, rule: Rule::Home },
+    Trigger { text: "/run/media/", any_case: false, rule: Rule::Home },
+    Trigger { text: "\\users\\", any_case: true, rule: Rule::Home },
+    Trigger { text: "\\users\\\\", any_case: true, rule: Rule::Home },
+    Trigger { text: "$", any_case: false, rule: Rule::Crypt },
+];
+
+/// Triggers by their first byte, and which second bytes any of them has.
+struct Index {
+    seconds: [u64; 256],
+    firsts: Vec<Vec<Trigger>>,
+}
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
+    let mut index = Index { seconds: [0; 256], firsts: vec![Vec::new(); 256] };
+    let all = OTHERS.into_iter().chain(tokens::triggers()).chain(pairs::triggers()).chain(programs::triggers());
+    for trigger in all {
+        let mut bytes = trigger.text.bytes();
+        let (first, second) = (bytes.next().unwrap_or_default(), bytes.next());
+        for first in [first, if trigger.any_case { first.to_ascii_uppercase() } else { first }] {
+            if let Some(seconds) = index.seconds.get_mut(usize::from(first)) {
+                *seconds |= second.map_or(u64::MAX, bit);
+            }
+        }
+        if let Some(of_first) = index.firsts.get_mut(usize::from(first)) {
+            of_first.push(trigger);
+        }
+    }
+    index
+});
+
+/// Letters of either case have one bit.
+fn bit(byte: u8) -> u64 {
+    1 << (byte & 0x1f)
+}
+
+/// The text without secrets and names; nothing where there are none.
+pub(super) fn clean(key: &Key, text: &str) -> Option<String> {
+    let spans = find(text);
+    if spans.is_empty() {
+        return None;
+    }
+    let mut cleaned = String::with_capacity(text.len());
+    let mut done = 0;
+    for span in spans {
+        cleaned.push_str(text.get(done..span.range.start)?);
+        let found = text.get(span.range.clone())?;
+        match span.kind {
+            Kind::Secret => cleaned.push_str(&key.secret(found)),
+            Kind::Person => cleaned.push_str(&key.person(found).unwrap_or_else(|| found.to_owned())),
+        }
+        done = span.range.end;
+    }
+    cleaned.push_str(text.get(done..)?);
+    (cleaned != text).then_some(cleaned)
+}
+
+/// All spans, in order, none over another.
+fn find(text: &str) -> Vec<Span> {
+    let bytes = text.as_bytes();
+    let index = &*INDEX;
+    let mut spans: Vec<Span> = Vec::new();
+    let mut programs_left = programs::MAX;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let second = bytes.get(at + 1).copied().unwrap_or_default();
+        let seconds = index.seconds.get(usize::from(byte)).copied().unwrap_or_default();
+        if seconds & bit(second) == 0 {
+            at += 1;
+            continue;
+        }
+        let of_first = index.firsts.get(usize::from(byte.to_ascii_lowercase())).into_iter();
+        let of_first =
+            of_first.chain(index.firsts.get(usize::from(byte)).filter(|_| byte.is_ascii_uppercase())).flatten();
+        let mut next = at + 1;
+        for trigger in of_first.filter(|trigger| begins(bytes, at, trigger)) {
+            let after = at + trigger.text.len();
+            if let Rule::Program(flags) = trigger.rule {
+                if programs_left > 0 && programs::stands(bytes, at, after) {
+                    programs_left -= 1;
+                    spans.extend(programs::arguments(bytes, after, flags));
+                }
+                continue;
+            }
+            if let Some(span) = look(bytes, at, after, trigger.rule) {
+                next = next.max(span.range.end);
+                spans.push(span);
+                break;
+            }
+        }
+        at = next;
+    }
+    settle(text, spans)
+}
+
+fn begins(bytes: &[u8], at: usize, trigger: &Trigger) -> bool {
+    let Some(there) = bytes.get(at..at + trigger.text.len()) else { return false };
+    if trigger.any_case {
+        there.eq_ignore_ascii_case(trigger.text.as_bytes())
+    } else {
+        there == trigger.text.as_bytes()
+    }
+}
+
+fn look(bytes: &[u8], at: usize, after: usize, rule: Rule) -> Option<Span> {
+    match rule {
+        Rule::Token(shape) => tokens::token(bytes, at, after, shape),
+        Rule::Pair(word) => pairs::value(bytes, at, after, word),
+        Rule::Armour => tokens::armour(bytes, at),
+        Rule::Url => tokens::userinfo(bytes, after),
+        Rule::Home => home(bytes, after),
+        Rule::Crypt => tokens::crypt(bytes, at),
+        Rule::Program(_) => None,
+    }
+}
+
+/// In order, what overlaps made one; bounds moved out to whole characters.
+fn settle(text: &str, mut spans: Vec<Span>) -> Vec<Span> {
+    let stays = |span: &Span| span.range.is_empty() || bytes_of(text, span).is_some_and(is_replaced);
+    spans.retain(|span| !stays(span));
+    for span in &mut spans {
+        while !text.is_char_boundary(span.range.start) {
+            span.range.start -= 1;
+        }
+        while !text.is_char_boundary(span.range.end) {
+            span.range.end += 1;
+        }
+    }
+    spans.sort_by_key(|span| (span.range.start, span.range.end));
+    let mut settled: Vec<Span> = Vec::new();
+    for span in spans {
+        match settled.last_mut() {
+            Some(last) if span.range.start < last.range.end => {
+                last.range.end = last.range.end.max(span.range.end);
+                if span.kind == Kind::Secret {
+                    last.kind = Kind::Secret;
+                }
+            }
+            _ => settled.push(span),
+        }
+    }
+    settled
+}
+
+fn bytes_of<'a>(text: &'a str, span: &Span) -> Option<&'a [u8]> {
+    text.as_bytes().get(span.range.clone())
+}
+
+/// Bytes of what stands for a secret.
+pub(super) const REPLACED_BYTES: usize = "[secret-]".len() + SECRET_LETTERS;
+
+/// What stands for a secret already is none.
+pub(super) fn is_replaced(found: &[u8]) -> bool {
+    let letters = found.strip_prefix(b"[secret-").and_then(|rest| rest.strip_suffix(b"]"));
+    letters.is_some_and(|letters| letters.len() == SECRET_LETTERS && letters.iter().all(u8::is_ascii_alphanumeric))
+}
+
+/// The owner's name in a home's path.
+fn home(bytes: &[u8], after: usize) -> Option<Span> {
+    const SHARED: [&[u8]; 5] = [b"Public", b"Shared", b"Default", b"shared", b"lost+found"];
+    let name = |b: &u8| b.is_ascii_alphanumeric() || b"._-@+$".contains(b) || !b.is_ascii();
+    let end = after + bytes.get(after..)?.iter().take_while(|b| name(b)).count();
+    let mut end = end;
+    // A full stop that ends the sentence is not the name's.
+    while end > after && bytes.get(end - 1) == Some(&b'.') {
+        end -= 1;
+    }
+    let found = bytes.get(after..end)?;
+    (!found.is_empty() && !SHARED.contains(&found)).then_some(Span { range: after..end, kind: Kind::Person })
+}
