@@ -1,5 +1,6 @@
 //! Every collector on every recorded host, against what was seen and accepted before. New collectors and new hosts join by themselves;
 //! after reading the difference, accept it with `INSTA_UPDATE=always`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write;
 use std::fs;

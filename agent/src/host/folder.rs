@@ -54,7 +54,8 @@ pub(super) struct Refusal {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Program {
-    pub(super) program: String,
+    #[serde(rename = "program")]
+    pub(super) name: String,
     pub(super) arguments: Vec<String>,
     pub(super) status: Option<i32>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -112,16 +113,8 @@ pub(super) fn unescape(name: &str) -> String {
     let mut plain = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let code = piece.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
-        match (code, piece.get(2..)) {
-            (Some(code), Some(rest)) => {
-                plain.push(char::from(code));
-                plain.push_str(rest);
-            }
-            _ => {
-                plain.push('%');
-                plain.push_str(piece);
-            }
-        }
+        plain.push(code.map_or('%', char::from));
+        plain.push_str(code.and_then(|_code| piece.get(2..)).unwrap_or(piece));
     }
     plain
 }

@@ -80,7 +80,7 @@ impl Host for Recorded {
         let (found, output) = self
             .programs
             .iter()
-            .find(|(known, _output)| known.program == program && known.arguments == arguments)
+            .find(|(known, _output)| known.name == program && known.arguments == arguments)
             .ok_or_else(|| unknown("the program", &line))?;
         let stdout = fs::read(output).unwrap_or_default();
         Ok(Ran { status: found.status, stdout, stderr: found.stderr.clone().into_bytes() })

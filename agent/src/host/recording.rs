@@ -144,7 +144,7 @@ impl Host for Recording<'_> {
         let ran = self.answered(question, self.host.run(program, arguments))?;
         let place = Path::new("run").join(folder::program_name(program, arguments));
         let program = Program {
-            program: program.to_owned(),
+            name: program.to_owned(),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             status: ran.status,
             stderr: String::from_utf8_lossy(&ran.stderr).into_owned(),

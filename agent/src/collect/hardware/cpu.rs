@@ -51,7 +51,7 @@ struct Times {
     steal: u64,
 }
 
-/// "cpu user nice system idle iowait irq softirq steal guest guest_nice": guest time is already within user time.
+/// `cpu user nice system idle iowait irq softirq steal guest guest_nice`: guest time is already within user time.
 fn times(line: &str) -> Option<Times> {
     let rest = line.strip_prefix("cpu ")?;
     let ticks: Vec<u64> = rest.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(shares(&now, &now), None);
         assert_eq!(shares(&Times { all: 2000, ..now }, &now), None);
         let waited = Times { all: now.all + 10, iowait: now.iowait - 5, ..now };
-        assert_eq!(shares(&now, &waited).unwrap()[1], 0.0);
+        assert!(shares(&now, &waited).unwrap()[1].abs() < f64::EPSILON);
     }
 
     #[test]

@@ -63,9 +63,9 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
         rows.missing(format!("{unread} lines of /proc/self/mountinfo that do not read"));
     }
     for mount in mounts {
-        match host.space(&mount.mount_point) {
+        match host.space(&mount.point) {
             Ok(space) => rows.push(&row(mount, space)),
-            Err(error) => rows.missing(format!("{} ({}): {error}", mount.mount_point, mount.source)),
+            Err(error) => rows.missing(format!("{} ({}): {error}", mount.point, mount.source)),
         }
     }
     Ok(rows)
@@ -75,9 +75,9 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mount {
     device: String,
-    mount_point: String,
+    point: String,
     source: String,
-    r#type: String,
+    kind: String,
     options: Vec<String>,
 }
 
@@ -90,20 +90,21 @@ fn mounts_of_data(mountinfo: &str) -> (Vec<Mount>, usize) {
             unread += 1;
             continue;
         };
-        let holds_data = DATA.contains(&mount.r#type.as_str()) || FUSE_DATA.contains(&mount.r#type.as_str());
-        if !holds_data && !(mount.r#type == "overlay" && mount.mount_point == "/") {
+        let kind = mount.kind.as_str();
+        let container_root = kind == "overlay" && mount.point == "/";
+        if !DATA.contains(&kind) && !FUSE_DATA.contains(&kind) && !container_root {
             continue;
         }
         let key = (mount.device.clone(), mount.source.clone());
         match shown.get(&key) {
-            Some(other) if other.mount_point.len() <= mount.mount_point.len() => {}
+            Some(other) if other.point.len() <= mount.point.len() => {}
             _ => {
                 shown.insert(key, mount);
             }
         }
     }
     let mut mounts: Vec<Mount> = shown.into_values().collect();
-    mounts.sort_by(|one, other| one.mount_point.cmp(&other.mount_point));
+    mounts.sort_by(|one, other| one.point.cmp(&other.point));
     (mounts, unread)
 }
 
@@ -114,7 +115,7 @@ fn parse(line: &str) -> Option<Mount> {
     let (device, _root) = (place.next()?, place.next()?);
     let (mount_point, mount_options) = (place.next()?, place.next()?);
     let mut kind = kind.split(' ');
-    let (r#type, source) = (kind.next()?, kind.next()?);
+    let (name, source) = (kind.next()?, kind.next()?);
     let mut options = Vec::new();
     for option in mount_options.split(',').chain(kind.next().unwrap_or_default().split(',')) {
         let personal = PERSONAL.iter().any(|name| option.starts_with(name));
@@ -129,9 +130,9 @@ fn parse(line: &str) -> Option<Mount> {
     }
     Some(Mount {
         device: device.to_owned(),
-        mount_point: unescape(mount_point),
+        point: unescape(mount_point),
         source: unescape(source),
-        r#type: r#type.to_owned(),
+        kind: name.to_owned(),
         options,
     })
 }
@@ -142,16 +143,8 @@ fn unescape(text: &str) -> String {
     let mut plain = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let code = piece.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(u8::is_ascii);
-        match (code, piece.get(3..)) {
-            (Some(code), Some(rest)) => {
-                plain.push(char::from(code));
-                plain.push_str(rest);
-            }
-            _ => {
-                plain.push('\\');
-                plain.push_str(piece);
-            }
-        }
+        plain.push(code.map_or('\\', char::from));
+        plain.push_str(code.and_then(|_code| piece.get(3..)).unwrap_or(piece));
     }
     plain
 }
@@ -160,9 +153,9 @@ fn row(mount: Mount, space: Space) -> Filesystem {
     let used = space.total_bytes.saturating_sub(space.free_bytes);
     let usable = used.saturating_add(space.available_bytes);
     Filesystem {
-        mount_point: mount.mount_point,
+        mount_point: mount.point,
         source: mount.source,
-        r#type: mount.r#type,
+        r#type: mount.kind,
         total_bytes: space.total_bytes,
         available_bytes: space.available_bytes,
         used_percent: if usable == 0 { 0.0 } else { used as f64 / usable as f64 * 100.0 },
@@ -189,7 +182,7 @@ mod tests {
     #[test]
     fn each_source_is_shown_once_where_it_is_mounted_shortest() {
         let (mounts, unread) = mounts_of_data(MOUNTS);
-        let points: Vec<&str> = mounts.iter().map(|mount| mount.mount_point.as_str()).collect();
+        let points: Vec<&str> = mounts.iter().map(|mount| mount.point.as_str()).collect();
         assert_eq!((points, unread), (vec!["/", "/mnt/my share"], 0));
         assert_eq!(mounts[0].options, ["rw", "relatime", "errors=remount-ro"]);
         assert_eq!(mounts[1].options, ["rw", "vers=3.1.1"]);

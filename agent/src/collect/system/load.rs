@@ -14,8 +14,8 @@ pub(in crate::collect) const LOAD: Collector =
     Collector { table: Load::TABLE, systems: &[Os::Linux], cadence: Cadence::Every(Duration::from_mins(1)), look };
 
 fn look(host: &dyn Host) -> anyhow::Result<Rows> {
-    let averages = averages(&host.text("/proc/loadavg").context("reading /proc/loadavg")?)?;
-    let [load_1, load_5, load_15] = averages;
+    let text = host.text("/proc/loadavg").context("reading /proc/loadavg")?;
+    let [load_1, load_5, load_15] = averages(&text)?;
     let mut rows = Rows::none();
     let processors = host.line("/sys/devices/system/cpu/online").and_then(|online| count(&online));
     if processors.is_none() {

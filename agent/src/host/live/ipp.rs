@@ -83,7 +83,7 @@ where
             .header(CONTENT_TYPE, "application/ipp")
             .body(Full::new(request))
             .map_err(io::Error::other)?;
-        let response = sender.send_request(request).await.map_err(broken)?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         refused(response.status())?;
         let body = Limited::new(response.into_body(), READ_BYTES_MAX).collect().await;
         let body = body.map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
@@ -94,7 +94,7 @@ where
     answer
 }
 
-fn broken(error: hyper::Error) -> io::Error {
+fn broken(error: &hyper::Error) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("the print server's answer is not HTTP: {error}"))
 }
 
