@@ -1,9 +1,14 @@
 //! The Deskside agent: reads a machine, redacts, remembers, and streams what policy asks for.
 
+pub mod app;
 pub mod collect;
+pub mod config;
 pub mod host;
+pub mod local;
 pub mod pack;
 pub mod record;
 pub mod redact;
 pub mod schedule;
 pub mod uplink;
+
+pub use app::cli;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use deskside_proto::v1::{Outcome, Policy};
+use serde::{Deserialize, Serialize};
 
 /// Looks that run at the same time. Why: a fresh look at everything is to be quick, and an idle machine is to stay idle.
 pub const LANES: usize = 3;
@@ -23,6 +24,20 @@ const START_MS: u64 = 4_000;
 
 /// Shortest interval that policy can set.
 const EVERY_MS_MIN: u64 = 1_000;
+
+/// How long looks may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Seconds that one look may take.
+    pub deadline_s: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { deadline_s: 10 }
+    }
+}
 
 /// What the schedule is told about a collector.
 #[derive(Clone, Copy, Debug)]

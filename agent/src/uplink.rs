@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use deskside_proto::v1::command::Kind as Asked;
 use deskside_proto::v1::from_agent::Kind as Up;
 use deskside_proto::v1::to_agent::Kind as Down;
-use deskside_proto::v1::{Answer, Batch, Command, Kept, Numbered, Policy, Welcome};
+use deskside_proto::v1::{Answer, Batch, Command, Kept, Numbered, Policy, Unchanged, Welcome};
 use prost::Message;
 
 use crate::schedule::spread;
@@ -111,6 +111,10 @@ pub enum Event {
     },
     /// Part of the answer to a command.
     Answer(Answer),
+    /// What [`Act::Beat`] asked for.
+    Unchanged(Unchanged),
+    /// There is reason to hope: try now.
+    Hasten,
 }
 
 /// What to do.
@@ -307,6 +311,16 @@ impl Uplink {
                 }
             }
             Event::Answer(answer) => self.answer(answer, &mut acts),
+            Event::Unchanged(unchanged) => {
+                if matches!(self.phase, Phase::Open { .. }) {
+                    acts.push(Act::Send(Up::Unchanged(unchanged)));
+                }
+            }
+            Event::Hasten => {
+                if matches!(self.phase, Phase::Waiting { .. }) {
+                    self.phase = Phase::Waiting { until_ms: now_ms };
+                }
+            }
         }
         self.tick(now_ms, &mut acts);
         self.pump(&mut acts);

@@ -155,6 +155,18 @@ fn begin(path: &Path, now_ms: i64) -> Result<File, RecordError> {
     })
 }
 
+/// Gives the file another epoch; nothing of it is kept by the server yet.
+pub(super) fn begin_epoch(file: &mut File) -> Result<(), RecordError> {
+    let epoch = random()?;
+    let changed = file.db.unchecked_transaction()?;
+    changed.execute("UPDATE meta SET value = ?1 WHERE name = 'epoch'", params![epoch.cast_signed()])?;
+    changed.execute("UPDATE meta SET value = 0 WHERE name = 'kept'", [])?;
+    changed.commit()?;
+    file.epoch = epoch;
+    file.kept_seq = 0;
+    Ok(())
+}
+
 fn reopen(path: &Path) -> Result<File, RecordError> {
     let db = Connection::open(path)?;
     db.busy_timeout(BUSY)?;

@@ -148,6 +148,12 @@ impl Record {
         self.file.epoch
     }
 
+    /// The same readings under a new epoch, none of them kept yet. For a record that was restored from an older copy: its next numbers
+    /// would be taken for those that the server already has.
+    pub fn begin_epoch(&mut self) -> Result<(), RecordError> {
+        file::begin_epoch(&mut self.file)
+    }
+
     /// Lowest number held; one more than the last where nothing is held.
     pub fn first_seq(&self) -> u64 {
         let first = self.file.db.query_row("SELECT min(seq) FROM runs", [], |row| row.get::<_, Option<i64>>(0));

@@ -1,0 +1,200 @@
+//! Joins the rooms into the agent: opens, starts, and on the way out lets the data take its road to the end.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use deskside_proto::v1::Policy;
+use prost::Message;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::collect::Registry;
+use crate::collect::logs::Follower;
+use crate::host::{Host, Live, LiveOptions};
+use crate::local::{self, Question};
+use crate::redact::Redactor;
+use crate::uplink::identity::Identity;
+
+use commands::{Means, POLICY_FILE};
+use facts::Facts;
+use keeper::Keeper;
+use lines::{LINES_MAX, LIVE_MAX, Taker};
+use link::{Link, LinkStatus, Nudge};
+use looks::{Eye, Looker, Seen};
+use outbox::Outbox;
+use settings::Settings;
+
+mod cli;
+mod commands;
+mod facts;
+mod keeper;
+mod lines;
+mod link;
+mod looks;
+mod outbox;
+mod renewal;
+pub mod settings;
+mod status;
+mod tables;
+
+pub use cli::cli;
+
+/// Between two tidyings of the record.
+const TIDY_EVERY: Duration = Duration::from_mins(5);
+
+/// For each room to end when the agent stops.
+const STOP_TIME: Duration = Duration::from_secs(3);
+
+/// Nudges that wait for the link.
+const NUDGES_MAX: usize = 4;
+
+/// Runs the agent until it is told to stop.
+pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow::Result<()> {
+    std::fs::create_dir_all(state).with_context(|| format!("making {}", state.display()))?;
+    let _only_one = only_one(state)?;
+    let registry = Arc::new(registry);
+    let host: Arc<dyn Host> = Arc::new(live(&settings));
+    let redactor = Arc::new(Redactor::open(state, settings.redact.clone())?);
+    let eye = Arc::new(Eye { host: Arc::clone(&host), registry: Arc::clone(&registry), redactor });
+    let (keeper, record) = Keeper::start(state.join("record"), settings.record.clone(), registry, host.now_ms())?;
+    let policy = known_policy(state);
+    let facts = Arc::new(Facts::of(host.as_ref()));
+    let seed = seed()?;
+
+    let (wishes, wished) = Looker::wishes();
+    let means = Arc::new(Means {
+        keeper: keeper.clone(),
+        eye: Arc::clone(&eye),
+        wishes: wishes.clone(),
+        live: broadcast::channel(LIVE_MAX).0,
+        outbox: Outbox::open(state, seed)?,
+        facts: Arc::clone(&facts),
+        policies: watch::Sender::new(policy.clone().unwrap_or_default()),
+    });
+    if let Some(identity) = Identity::load(state)? {
+        facts.set_device_id(&identity.device_id);
+    }
+
+    let seen = Seen::default();
+    let mut looker = Looker::new(Arc::clone(&eye), keeper.clone(), &settings.schedule, seed, Arc::clone(&seen));
+    looker.begin(policy.clone());
+    let looking = tokio::spawn(looker.run(wished));
+
+    let (taking, follower) = follow(&settings, &means).await?;
+    let link_status = Arc::new(Mutex::new(LinkStatus::default()));
+    let (nudges, nudged) = mpsc::channel(NUDGES_MAX);
+    let version = policy.map(|policy| policy.version);
+    let link = Link::new(state.to_owned(), Arc::clone(&means), facts, seed, version, Arc::clone(&link_status));
+    let linking = tokio::spawn(link.run(nudged));
+    let renewing = tokio::spawn(renewal::run(state.to_owned(), Arc::clone(&host), seed));
+    let (questions, listening) = local::listen(state)?;
+
+    tracing::info!(version = facts::VERSION, tables = eye.registry.collectors().len(), "running");
+    let answering = status::Answering { keeper: keeper.clone(), means: Arc::clone(&means), seen, link: link_status };
+    serve(&answering, &keeper, host.as_ref(), questions, &nudges).await?;
+
+    tracing::info!("stopping");
+    renewing.abort();
+    drop((listening, follower, wishes));
+    // Why in this order: what is seen is recorded first, and what is recorded is sent as far as the line takes it.
+    drop((answering, means));
+    nudges.send(Nudge::Stop).await.ok();
+    ended(linking, "link").await;
+    ended(looking, "looks").await;
+    ended(taking, "logs").await;
+    drop(keeper);
+    close(record).await;
+    Ok(())
+}
+
+/// What the machine's owner asks, the record's tidying, and the signal to stop.
+async fn serve(
+    answering: &status::Answering,
+    keeper: &Keeper,
+    host: &dyn Host,
+    mut questions: mpsc::Receiver<Question>,
+    nudges: &mpsc::Sender<Nudge>,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening to signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening to signals")?;
+    let mut tidy = tokio::time::interval_at(tokio::time::Instant::now() + TIDY_EVERY, TIDY_EVERY);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = tidy.tick() => {
+                let now_ms = host.now_ms();
+                if let Err(error) = keeper.with(move |shelf| shelf.record.tidy(now_ms)).await? {
+                    tracing::warn!(%error, "the record was not tidied");
+                }
+            }
+            Some(question) = questions.recv() => match question {
+                Question::Status(reply) => {
+                    // The one who asked may have gone.
+                    reply.send(answering.status().await).ok();
+                }
+                Question::Reconnect => {
+                    nudges.send(Nudge::Reconnect).await.ok();
+                }
+            },
+        }
+    }
+}
+
+/// The machine as this process sees it.
+fn live(settings: &Settings) -> Live {
+    Live::new(LiveOptions { print_server: settings.print_server.clone(), ..LiveOptions::default() })
+}
+
+async fn follow(settings: &Settings, means: &Arc<Means>) -> anyhow::Result<(JoinHandle<()>, Follower)> {
+    let (sink, lines) = mpsc::channel(LINES_MAX);
+    let positions = means.keeper.with(|shelf| shelf.record.positions().clone()).await?;
+    let follower = Follower::start(settings.logs.clone(), positions, sink)?;
+    let taker = Taker {
+        eye: Arc::clone(&means.eye),
+        keeper: means.keeper.clone(),
+        live: means.live.clone(),
+        policy: means.policies.subscribe(),
+    };
+    Ok((tokio::spawn(taker.run(lines)), follower))
+}
+
+async fn ended(room: JoinHandle<()>, name: &str) {
+    if tokio::time::timeout(STOP_TIME, room).await.is_err() {
+        tracing::warn!(room = name, "did not end in time");
+    }
+}
+
+/// Waits until the record has written what waits, in a moment or never.
+async fn close(record: std::thread::JoinHandle<()>) {
+    let closing = tokio::task::spawn_blocking(move || record.join().is_ok());
+    if tokio::time::timeout(STOP_TIME, closing).await.is_err() {
+        tracing::warn!("the record did not close in time");
+    }
+}
+
+/// The policy that was in force when the agent last ran. One that cannot be read will be sent again.
+fn known_policy(state: &Path) -> Option<Policy> {
+    let bytes = std::fs::read(state.join(POLICY_FILE)).ok()?;
+    Policy::decode(bytes.as_slice()).ok()
+}
+
+/// Two agents on one state folder would give the same numbers twice.
+fn only_one(state: &Path) -> anyhow::Result<std::fs::File> {
+    let path: PathBuf = state.join("lock");
+    let file = std::fs::File::create(&path).with_context(|| format!("making {}", path.display()))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .with_context(|| format!("another agent runs on {}", state.display()))?;
+    Ok(file)
+}
+
+/// Spreads this agent's attempts and looks apart from all others'.
+fn seed() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    let random = ring::rand::SystemRandom::new();
+    ring::rand::SecureRandom::fill(&random, &mut bytes).ok().context("the system has no random numbers")?;
+    Ok(u64::from_le_bytes(bytes))
+}

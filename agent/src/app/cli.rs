@@ -1,0 +1,213 @@
+//! The agent's command line.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use deskside_proto::v1::{Reading, TableSchema};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::facts::{Facts, VERSION};
+use super::settings::Settings;
+use super::{live, only_one, tables};
+use crate::collect::{Collector, Registry, look_once, record_host};
+use crate::redact::Redactor;
+use crate::schedule::{LANES, STUCK_MAX};
+use crate::uplink::enroll::{Applicant, enroll};
+use crate::{config, local};
+
+/// Threads for looks and files. Why so short-lived: an idle agent holds none.
+const THREADS_MAX: usize = LANES + STUCK_MAX + 4;
+const THREAD_IDLE: Duration = Duration::from_secs(2);
+const THREAD_STACK_BYTES: usize = 512 * 1024;
+
+/// For threads that hang in the kernel when the agent ends.
+const HANGING_TIME: Duration = Duration::from_millis(100);
+
+/// Reads this machine, remembers, and streams to the Deskside server what its policy asks for.
+#[derive(Debug, Parser)]
+#[command(name = "deskside-agent", version)]
+struct Arguments {
+    /// Settings; a file that is absent means the defaults.
+    #[arg(long, global = true, env = "DESKSIDE_AGENT_CONFIG", default_value = "/etc/deskside/agent.toml")]
+    config: PathBuf,
+    /// Where the agent keeps its identity and its record.
+    #[arg(long, global = true, env = "DESKSIDE_AGENT_STATE", default_value = "/var/lib/deskside-agent")]
+    state: PathBuf,
+    /// How much is logged: error, warn, info, debug.
+    #[arg(long, global = true, env = "DESKSIDE_LOG", default_value = "info")]
+    log: LevelFilter,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Makes this machine known to a server, with a token from it.
+    Enroll {
+        /// The string that begins with dsk1.
+        token: String,
+    },
+    /// Runs the agent until it is told to stop.
+    Run,
+    /// Says how the running agent is.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Looks at this machine now and prints what it finds; needs no server.
+    Collect {
+        /// Tables; all where none is named.
+        tables: Vec<String>,
+        /// As JSON, with all rows.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the settings that are in force.
+    Check,
+    /// Prints what can be collected: every table with its columns.
+    Tables {
+        /// One table.
+        table: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes this machine's answers to a folder, for tests of collectors elsewhere.
+    RecordHost {
+        /// A folder that is new or empty.
+        folder: PathBuf,
+    },
+}
+
+/// The agent's whole command line, for the collectors of the registry.
+pub fn cli(registry: Registry) -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr(arguments.log);
+    let mut out = io::stdout().lock();
+    let done = perform(&arguments, registry, &mut out).and_then(|()| Ok(out.flush()?));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if closed(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody can be told where even this fails.
+            writeln!(io::stderr(), "deskside-agent: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> anyhow::Result<()> {
+    let settings: Settings = config::read(&arguments.config)?;
+    match &arguments.verb {
+        Verb::Enroll { token } => enroll_here(&settings, &arguments.state, token, out),
+        Verb::Run => on_runtime(super::run(settings, &arguments.state, registry)),
+        Verb::Status { json } => {
+            let status = local::status(&arguments.state)?;
+            if *json { tables::json(&serde_json::to_value(status)?, out) } else { tables::status(&status, out) }
+        }
+        Verb::Collect { tables, json } => collect(&settings, &arguments.state, &registry, tables, *json, out),
+        Verb::Check => {
+            let text = config::write(&settings)?;
+            let from = if arguments.config.exists() { "from" } else { "defaults; there is no" };
+            Ok(write!(out, "# {from} {}\n{text}", arguments.config.display())?)
+        }
+        Verb::Tables { table, json } => tables::dictionary(&registry, table.as_deref(), *json, out),
+        Verb::RecordHost { folder } => {
+            let redactor = redactor(&settings, &arguments.state)?;
+            let size = record_host(folder, &registry, &live(&settings), &|text| clean(&redactor, text))?;
+            let (files, kib) = (size.files, size.bytes / 1024);
+            Ok(writeln!(out, "{}: {files} answers, {kib} KiB, {} left out", folder.display(), size.left_out)?)
+        }
+    }
+}
+
+fn enroll_here(settings: &Settings, state: &Path, token: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    std::fs::create_dir_all(state).with_context(|| format!("making {}", state.display()))?;
+    let facts = Facts::of(&live(settings));
+    let applicant =
+        Applicant { hostname: facts.hostname.clone(), machine: facts.machine.clone(), agent_version: VERSION.into() };
+    let identity = on_runtime(enroll(token, applicant))?;
+    identity.save(state)?;
+    writeln!(out, "enrolled as {} ({})", facts.hostname, identity.device_id)?;
+    if only_one(state).is_ok() {
+        writeln!(out, "start the agent: deskside-agent run")?;
+    } else if let Err(error) = local::reconnect(state) {
+        writeln!(out, "restart the agent, so that it uses its new identity ({error:#})")?;
+    }
+    Ok(())
+}
+
+fn collect(
+    settings: &Settings,
+    state: &Path,
+    registry: &Registry,
+    wanted: &[String],
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut collectors: Vec<&Collector> = Vec::new();
+    for table in wanted {
+        let found = registry.collector(table);
+        collectors
+            .push(found.with_context(|| format!("there is no table {table:?}; deskside-agent tables lists them"))?);
+    }
+    if wanted.is_empty() {
+        collectors.extend(registry.collectors());
+    }
+    let redactor = redactor(settings, state)?;
+    let readings =
+        look_once(collectors, &live(settings)).into_iter().map(|reading| match registry.schema(&reading.table) {
+            Some(schema) => redactor.redact(schema, reading),
+            None => reading,
+        });
+    let readings = readings.collect();
+    if json { tables::readings_json(registry, readings, out) } else { tables::readings(registry, readings, out) }
+}
+
+/// With the agent's own key where it may be read, so that pseudonyms are those of the record; else with a key of the moment.
+fn redactor(settings: &Settings, state: &Path) -> anyhow::Result<Redactor> {
+    if state.is_dir()
+        && let Ok(redactor) = Redactor::open(state, settings.redact.clone())
+    {
+        return Ok(redactor);
+    }
+    let passing = tempfile::tempdir().context("making a passing folder")?;
+    Redactor::open(passing.path(), settings.redact.clone())
+}
+
+/// A text of the machine without its secrets, as a reading's reason would be.
+fn clean(redactor: &Redactor, text: &str) -> String {
+    redactor.redact(&TableSchema::default(), Reading { reason: text.into(), ..Reading::default() }).reason
+}
+
+fn on_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(THREADS_MAX)
+        .thread_keep_alive(THREAD_IDLE)
+        .thread_stack_size(THREAD_STACK_BYTES)
+        .build()
+        .context("starting")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(HANGING_TIME);
+    done
+}
+
+fn log_to_stderr(level: LevelFilter) {
+    let ours = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("deskside_agent", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(ours).init();
+}
+
+/// The reader of our output has seen enough.
+fn closed(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

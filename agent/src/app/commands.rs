@@ -1,0 +1,221 @@
+//! What the server may ask: a fresh look, history, evidence, the live log. Each command is one task; stopping it is dropping it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use deskside_proto::rows::Row;
+use deskside_proto::v1::command::Kind;
+use deskside_proto::v1::{Answer, Command, Follow, History, LogEvent, Pack, Policy, Reading};
+use prost::Message;
+use tokio::sync::{broadcast, mpsc};
+
+use super::facts::Facts;
+use super::keeper::Keeper;
+use super::looks::{Eye, Wish};
+use super::outbox::Outbox;
+use crate::uplink::identity::write_whole;
+
+/// Most tables that one command may name.
+const TABLES_MAX: usize = 256;
+
+/// Bytes of readings in one part of an answer; a reading that is larger goes alone.
+const ANSWER_BYTES: usize = 256 * 1024;
+
+/// Parts of an answer that a reader of the record may be ahead of the line.
+const AHEAD_MAX: usize = 2;
+
+/// The policy in force, as it lies in the state folder.
+pub(super) const POLICY_FILE: &str = "policy.pb";
+
+/// Everything that commands are worked on with.
+pub(super) struct Means {
+    /// The record.
+    pub(super) keeper: Keeper,
+    /// Looking.
+    pub(super) eye: Arc<Eye>,
+    /// Wishes for the looker.
+    pub(super) wishes: mpsc::Sender<Wish>,
+    /// Log events as they are written, redacted.
+    pub(super) live: broadcast::Sender<Arc<Reading>>,
+    /// Evidence on its way.
+    pub(super) outbox: Arc<Outbox>,
+    /// Who and what this machine is.
+    pub(super) facts: Arc<Facts>,
+    /// Which tables policy keeps on the device.
+    pub(super) policies: tokio::sync::watch::Sender<Policy>,
+}
+
+/// The way back to the one who asked.
+struct Reply {
+    id: String,
+    answers: mpsc::Sender<Answer>,
+}
+
+impl Reply {
+    /// False where nobody listens any more.
+    async fn say(&self, answer: Answer) -> bool {
+        self.answers.send(Answer { id: self.id.clone(), ..answer }).await.is_ok()
+    }
+
+    async fn readings(&self, readings: Vec<Reading>) -> bool {
+        self.say(Answer { readings, ..Answer::default() }).await
+    }
+
+    async fn progress(&self, words: &str) -> bool {
+        self.say(Answer { progress: words.into(), ..Answer::default() }).await
+    }
+}
+
+impl Means {
+    /// Works on a command to its end, and says how it went.
+    pub(super) async fn work(self: Arc<Self>, command: Command, answers: mpsc::Sender<Answer>) {
+        let reply = Reply { id: command.id, answers };
+        let done = match command.kind {
+            Some(Kind::Look(look)) => self.look(look.tables, &reply).await,
+            Some(Kind::History(history)) => self.history(history, &reply).await,
+            Some(Kind::Pack(pack)) => self.pack(pack, &reply).await,
+            Some(Kind::Follow(follow)) => self.follow(follow, &reply).await,
+            None => Err(anyhow::anyhow!("this agent does not know what is asked; update it")),
+        };
+        let error = done.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        reply.say(Answer { last: true, error, ..Answer::default() }).await;
+    }
+
+    /// Remembers a policy and puts it in force.
+    pub(super) async fn apply(&self, state: &Path, policy: Policy) {
+        let (path, bytes) = (state.join(POLICY_FILE), policy.encode_to_vec());
+        let written = tokio::task::spawn_blocking(move || write_whole(&path, &bytes)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(%error, "the policy holds until the agent restarts");
+        }
+        self.policies.send_replace(policy.clone());
+        // The looker is gone only when the agent stops.
+        self.wishes.send(Wish::Policy(policy)).await.ok();
+    }
+
+    /// Fresh readings of tables, redacted, as they come.
+    async fn fresh(&self, tables: Vec<String>) -> anyhow::Result<mpsc::Receiver<Reading>> {
+        anyhow::ensure!(tables.len() <= TABLES_MAX, "more than {TABLES_MAX} tables");
+        let (sender, readings) = mpsc::channel(tables.len().max(1));
+        self.wishes.send(Wish::Fresh(tables, sender)).await.ok();
+        Ok(readings)
+    }
+
+    async fn look(&self, tables: Vec<String>, reply: &Reply) -> anyhow::Result<()> {
+        let mut readings = self.fresh(self.or_all(tables)).await?;
+        while let Some(reading) = readings.recv().await {
+            if !reply.readings(vec![reading]).await {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn history(&self, history: History, reply: &Reply) -> anyhow::Result<()> {
+        let reader = self.keeper.with(|shelf| shelf.record.reader()).await??;
+        let (parts, mut ready) = mpsc::channel::<Vec<Reading>>(AHEAD_MAX);
+        let tables = self.or_all(history.tables);
+        let reading = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
+            let (mut part, mut bytes) = (Vec::new(), 0);
+            for table in tables {
+                reader.history(&table, history.from_ms, history.to_ms, &mut |reading| {
+                    let size = reading.encoded_len();
+                    if bytes + size > ANSWER_BYTES && !part.is_empty() {
+                        // Nobody receives once the command is stopped; the rest is read for nothing, and soon over.
+                        parts.blocking_send(std::mem::take(&mut part)).ok();
+                        bytes = 0;
+                    }
+                    bytes += size;
+                    part.push(reading);
+                })?;
+            }
+            parts.blocking_send(part).ok();
+            Ok(())
+        });
+        while let Some(part) = ready.recv().await {
+            if !reply.readings(part).await {
+                break;
+            }
+        }
+        reading.await?
+    }
+
+    async fn pack(&self, pack: Pack, reply: &Reply) -> anyhow::Result<()> {
+        let mut place = self.outbox.place(&pack.collection_id)?;
+        if place.is_new() {
+            let tables = self.or_all(pack.tables.clone());
+            reply.progress(&format!("looking at {} tables", tables.len())).await;
+            let mut readings = self.fresh(tables).await?;
+            let mut fresh = Vec::new();
+            while let Some(reading) = readings.recv().await {
+                fresh.push(reading);
+            }
+            reply.progress("packing").await;
+            let reader = self.keeper.with(|shelf| shelf.record.reader()).await??;
+            let facts = self.facts.for_evidence(self.eye.host.now_ms());
+            place.fill(pack, reader, fresh, facts).await?;
+        }
+        reply.progress("uploading").await;
+        place.stored().await
+    }
+
+    async fn follow(&self, follow: Follow, reply: &Reply) -> anyhow::Result<()> {
+        let mut live = self.live.subscribe();
+        loop {
+            let reading = match live.recv().await {
+                Ok(reading) => reading,
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    reply.progress(&format!("{missed} batches of lines came faster than they could be sent")).await;
+                    continue;
+                }
+                Err(broadcast::error::RecvError::Closed) => return Ok(()),
+            };
+            let wanted =
+                |row: &&prost::bytes::Bytes| LogEvent::decode(row.as_ref()).is_ok_and(|event| fits(&follow, &event));
+            let rows: Vec<_> = reading.rows.iter().filter(wanted).cloned().collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let reading = Reading { rows, table: LogEvent::TABLE.into(), ..Reading::clone(&reading) };
+            if !reply.readings(vec![reading]).await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// No table named means all that can be looked at.
+    fn or_all(&self, tables: Vec<String>) -> Vec<String> {
+        if tables.is_empty() {
+            return self.eye.registry.collectors().iter().map(|collector| collector.table.into()).collect();
+        }
+        tables
+    }
+}
+
+/// Whether an event is of the unit or program, and as urgent as wanted.
+fn fits(follow: &Follow, event: &LogEvent) -> bool {
+    let named = |name: &str| name == follow.unit || name.strip_suffix(".service") == Some(follow.unit.as_str());
+    let of_unit = follow.unit.is_empty() || named(&event.unit) || named(&event.program);
+    of_unit && event.priority.is_none_or(|priority| priority <= follow.priority_max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_followed_by_unit_or_program_and_by_urgency() {
+        let event = |unit: &str, program: &str, priority| LogEvent {
+            unit: unit.into(),
+            program: program.into(),
+            priority,
+            ..LogEvent::default()
+        };
+        let follow = |unit: &str, priority_max| Follow { unit: unit.into(), priority_max };
+        assert!(fits(&follow("cups", 7), &event("cups.service", "cupsd", Some(6))));
+        assert!(fits(&follow("cupsd", 7), &event("cups.service", "cupsd", Some(6))));
+        assert!(!fits(&follow("cups", 4), &event("cups.service", "cupsd", Some(6))));
+        assert!(!fits(&follow("ssh", 7), &event("cups.service", "cupsd", Some(6))));
+        assert!(fits(&follow("", 3), &event("", "kernel", None)), "a log without priorities is not hidden");
+    }
+}

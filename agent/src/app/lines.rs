@@ -1,0 +1,95 @@
+//! Log events from the follower to the record, and to those who follow live. Urgent ones are for the server too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deskside_proto::rows::Row;
+use deskside_proto::v1::{LogEvent, Outcome, Policy, Reading};
+use prost::Message;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::keeper::Keeper;
+use super::looks::Eye;
+use crate::collect::logs::Lines;
+use crate::record::{Entry, Position};
+
+/// Batches of lines that wait; more hold the follower back.
+pub(super) const LINES_MAX: usize = 8;
+
+/// Batches that a live follower may be behind.
+pub(super) const LIVE_MAX: usize = 32;
+
+/// Lines that come close together are recorded together, so that the disk is woken once.
+const TOGETHER: Duration = Duration::from_millis(300);
+
+/// Least urgent priority that is streamed: warning.
+const STREAMED_PRIORITY_MAX: u32 = 4;
+
+/// Takes lines until the follower ends.
+pub(super) struct Taker {
+    /// Redacts.
+    pub(super) eye: Arc<Eye>,
+    /// Remembers.
+    pub(super) keeper: Keeper,
+    /// Shows live.
+    pub(super) live: broadcast::Sender<Arc<Reading>>,
+    /// The policy in force.
+    pub(super) policy: watch::Receiver<Policy>,
+}
+
+impl Taker {
+    pub(super) async fn run(self, mut lines: mpsc::Receiver<Lines>) {
+        while let Some(first) = lines.recv().await {
+            let mut entries = self.entries(first);
+            let until = tokio::time::sleep(TOGETHER);
+            tokio::pin!(until);
+            for _ in 1..LINES_MAX {
+                tokio::select! {
+                    more = lines.recv() => match more {
+                        Some(more) => entries.extend(self.entries(more)),
+                        None => break,
+                    },
+                    () = &mut until => break,
+                }
+            }
+            if let Err(error) = self.keeper.append(self.eye.host.now_ms(), entries).await {
+                tracing::error!(%error, "log lines are not recorded");
+            }
+        }
+    }
+
+    /// What is to be remembered of a batch. The position goes with its last entry: it is all there, or none of it.
+    fn entries(&self, lines: Lines) -> Vec<Entry> {
+        let (off, local) = {
+            let policy = self.policy.borrow();
+            let line = policy.tables.iter().find(|line| line.table == LogEvent::TABLE);
+            (line.is_some_and(|line| line.off), line.is_some_and(|line| line.local))
+        };
+        if off || lines.events.is_empty() {
+            return Vec::new();
+        }
+        let at_ms = self.eye.host.now_ms();
+        let streamed =
+            |event: &LogEvent| !local && event.priority.is_some_and(|priority| priority <= STREAMED_PRIORITY_MAX);
+        let (up, here): (Vec<LogEvent>, Vec<LogEvent>) = lines.events.into_iter().partition(streamed);
+        let mut entries = Vec::new();
+        for (events, stream) in [(here, false), (up, true)] {
+            if events.is_empty() {
+                continue;
+            }
+            let rows = events.iter().map(|event| event.encode_to_vec().into()).collect();
+            let table = LogEvent::TABLE.into();
+            let reading = Reading { table, at_ms, outcome: Outcome::Ok.into(), rows, ..Reading::default() };
+            let reading = self.eye.clean(reading);
+            if self.live.receiver_count() > 0 {
+                // Those who follow may have gone in this moment.
+                self.live.send(Arc::new(reading.clone())).ok();
+            }
+            entries.push(Entry { reading, stream, position: None });
+        }
+        if let Some(last) = entries.last_mut() {
+            last.position = lines.position.map(|position| Position { source: position.source, at: position.at });
+        }
+        entries
+    }
+}
