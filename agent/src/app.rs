@@ -59,7 +59,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     let host: Arc<dyn Host> = Arc::new(live(&settings));
     let redactor = Arc::new(Redactor::open(state, settings.redact.clone())?);
     let eye = Arc::new(Eye { host: Arc::clone(&host), registry: Arc::clone(&registry), redactor });
-    let (keeper, record) = Keeper::start(state.join("record"), settings.record.clone(), registry, host.now_ms())?;
+    let (keeper, record) = Keeper::start(&state.join("record"), settings.record.clone(), registry, host.now_ms())?;
     let policy = known_policy(state);
     let facts = Arc::new(Facts::of(host.as_ref()));
     let seed = seed()?;

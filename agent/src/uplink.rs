@@ -101,6 +101,8 @@ pub enum Event {
     Read {
         /// The number of the question.
         read: u64,
+        /// The record that answered. Why: it may have been begun anew since it was asked.
+        epoch: u64,
         /// Readings in ascending order.
         readings: Vec<Numbered>,
     },
@@ -140,7 +142,12 @@ pub enum Act {
         bytes_max: usize,
     },
     /// Tell the record that everything up to here is kept.
-    Keep(u64),
+    Keep {
+        /// The record that is meant.
+        epoch: u64,
+        /// The highest number.
+        seq: u64,
+    },
     /// The server keeps numbers that this record has not reached (it was restored from a copy): begin a new epoch.
     BeginEpoch,
     /// Work on a command.
@@ -304,7 +311,7 @@ impl Uplink {
                     self.heard(now_ms, message, &mut acts);
                 }
             }
-            Event::Read { read, readings } => self.read(now_ms, read, readings, &mut acts),
+            Event::Read { read, epoch, readings } => self.read(now_ms, (read, epoch), readings, &mut acts),
             Event::Unreadable { read } => {
                 if self.reading.is_some_and(|(asked, _)| asked == read) {
                     self.hang_up(now_ms, "the record cannot be read", &mut acts);
@@ -364,7 +371,7 @@ impl Uplink {
         self.sent = welcome.kept_seq;
         if welcome.kept_seq > self.record.kept_seq {
             self.record.kept_seq = welcome.kept_seq;
-            acts.push(Act::Keep(welcome.kept_seq));
+            acts.push(Act::Keep { epoch: self.record.epoch, seq: welcome.kept_seq });
         }
         if let Some(policy) = welcome.policy {
             self.policy(policy, acts);
@@ -379,7 +386,7 @@ impl Uplink {
         self.sent = self.sent.max(kept.seq);
         if kept.seq > self.record.kept_seq {
             self.record.kept_seq = kept.seq;
-            acts.push(Act::Keep(kept.seq));
+            acts.push(Act::Keep { epoch: kept.epoch, seq: kept.seq });
         }
     }
 
@@ -425,8 +432,12 @@ impl Uplink {
         }
     }
 
-    fn read(&mut self, now_ms: u64, read: u64, readings: Vec<Numbered>, acts: &mut Vec<Act>) {
+    fn read(&mut self, now_ms: u64, (read, epoch): (u64, u64), readings: Vec<Numbered>, acts: &mut Vec<Act>) {
         let Some((_, last_seq)) = self.reading.take_if(|(asked, _)| *asked == read) else { return };
+        if epoch != self.record.epoch {
+            self.hang_up(now_ms, "the record was begun anew", acts);
+            return;
+        }
         if readings.is_empty() {
             // Why: numbers that are not streamed are passed over, so that the record is not asked for them again.
             self.sent = self.sent.max(last_seq);

@@ -2,7 +2,7 @@
 //! disk is full.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -59,12 +59,12 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Opens the record in a folder and starts its thread.
     pub(super) fn start(
-        folder: PathBuf,
+        folder: &Path,
         bounds: Bounds,
         registry: Arc<Registry>,
         now_ms: i64,
     ) -> anyhow::Result<(Self, std::thread::JoinHandle<()>)> {
-        let record = Record::open(&folder, bounds, registry, now_ms)
+        let record = Record::open(folder, bounds, registry, now_ms)
             .with_context(|| format!("opening the record in {}", folder.display()))?;
         let (standing, seen) = watch::channel(standing(&record));
         let (calls, mut called) = mpsc::channel::<Call>(CALLS_MAX);

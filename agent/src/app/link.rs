@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::commands::Means;
 use super::facts::Facts;
+use super::keeper::Shelf;
 use crate::collect::vitals::VITALS;
 use crate::uplink::identity::Identity;
 use crate::uplink::line::Session;
@@ -132,7 +133,7 @@ impl Link {
             Act::Send(message) => self.send(message),
             Act::Beat => self.beat(),
             Act::Read { read, after, bytes_max } => self.read(read, after, bytes_max),
-            Act::Keep(seq) => self.keep(seq),
+            Act::Keep { epoch, seq } => self.keep(epoch, seq),
             Act::BeginEpoch => self.begin_epoch(),
             Act::Start(command) => {
                 let id = command.id.clone();
@@ -209,9 +210,13 @@ impl Link {
     fn read(&mut self, read: u64, after: u64, bytes_max: usize) {
         let (means, events) = (Arc::clone(&self.means), self.events.0.clone());
         tokio::spawn(async move {
-            let event = match means.keeper.with(move |shelf| shelf.record.after(after, bytes_max)).await {
-                Ok(Ok(readings)) => Event::Read { read, readings },
-                Ok(Err(error)) => {
+            let asked = move |shelf: &mut Shelf| {
+                let readings = shelf.record.after(after, bytes_max);
+                (shelf.record.epoch(), readings)
+            };
+            let event = match means.keeper.with(asked).await {
+                Ok((epoch, Ok(readings))) => Event::Read { read, epoch, readings },
+                Ok((_, Err(error))) => {
                     tracing::error!(%error, "the record cannot be read");
                     Event::Unreadable { read }
                 }
@@ -221,11 +226,16 @@ impl Link {
         });
     }
 
-    fn keep(&mut self, seq: u64) {
+    fn keep(&mut self, epoch: u64, seq: u64) {
         let means = Arc::clone(&self.means);
         tokio::spawn(async move {
+            let note = move |shelf: &mut Shelf| {
+                if shelf.record.epoch() == epoch {
+                    shelf.record.kept(seq);
+                }
+            };
             // A record that is closed hears it again in the next Welcome.
-            means.keeper.with(move |shelf| shelf.record.kept(seq)).await.ok();
+            means.keeper.with(note).await.ok();
         });
     }
 

@@ -26,7 +26,7 @@ const WISHES_MAX: usize = 16;
 const TOGETHER: Duration = Duration::from_millis(250);
 
 /// How far ahead a sleep without an end goes.
-const FAR: Duration = Duration::from_secs(3600);
+const FAR: Duration = Duration::from_hours(1);
 
 /// What others want of the looker.
 #[derive(Debug)]
@@ -80,7 +80,8 @@ pub(super) struct Looker {
     taken: Vec<Entry>,
     taken_at: Option<Instant>,
     running: usize,
-    returned: (mpsc::Sender<(&'static str, Reading)>, mpsc::Receiver<(&'static str, Reading)>),
+    back: mpsc::Sender<(&'static str, Reading)>,
+    returned: mpsc::Receiver<(&'static str, Reading)>,
 }
 
 impl Looker {
@@ -95,6 +96,7 @@ impl Looker {
         };
         let here = eye.registry.collectors().iter().filter(|collector| collector.systems.contains(&Os::Linux));
         let entries: Vec<_> = here.map(entry).collect();
+        let (back, returned) = mpsc::channel(schedule::LANES + schedule::STUCK_MAX);
         let deadline_ms = u64::from(config.deadline_s.max(1)) * 1000;
         Self {
             schedule: Schedule::new(seed, deadline_ms, &entries, 0),
@@ -108,7 +110,8 @@ impl Looker {
             taken: Vec::new(),
             taken_at: None,
             running: 0,
-            returned: mpsc::channel(schedule::LANES + schedule::STUCK_MAX),
+            back,
+            returned,
         }
     }
 
@@ -132,7 +135,7 @@ impl Looker {
                     Some(Wish::Policy(policy)) => self.policy(policy),
                     None => break,
                 },
-                Some((table, reading)) = self.returned.1.recv() => self.back(table, reading),
+                Some((table, reading)) = self.returned.recv() => self.back(table, reading),
                 () = sleep_until(wake) => self.step(Event::Tick, None),
             }
             let due = self.taken_at.is_some_and(|at| Instant::now() >= at + TOGETHER);
@@ -204,7 +207,7 @@ impl Looker {
 
     fn look(&mut self, table: &'static str) {
         let Some(collector) = self.eye.registry.collector(table).copied() else { return };
-        let (eye, returned) = (Arc::clone(&self.eye), self.returned.0.clone());
+        let (eye, returned) = (Arc::clone(&self.eye), self.back.clone());
         self.running += 1;
         tokio::task::spawn_blocking(move || {
             let reading = eye.look(&collector);

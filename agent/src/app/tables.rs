@@ -109,9 +109,12 @@ fn print_rows(schema: &TableSchema, reading: &Reading, out: &mut dyn Write) -> a
     let (rows, more) = (reading.rows.len().saturating_sub(opened.len()), columns.len() - side.len());
     match (rows, more) {
         (0, 0) => writeln!(out)?,
-        (0, more) => writeln!(out, "… and {more} more columns, --json shows all\n")?,
+        (0, more) => writeln!(out, "… and {}, --json shows all\n", count(more, "more column"))?,
         (rows, 0) => writeln!(out, "… and {rows} more, --json shows all\n")?,
-        (rows, more) => writeln!(out, "… and {rows} more rows and {more} more columns, --json shows all\n")?,
+        (rows, more) => {
+            let (rows, more) = (count(rows, "more row"), count(more, "more column"));
+            writeln!(out, "… and {rows} and {more}, --json shows all\n")?;
+        }
     }
     Ok(())
 }
@@ -125,6 +128,10 @@ fn new_table() -> Table {
 /// The table without the blanks that fill its lines.
 fn text(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 fn cut(text: &str) -> String {
@@ -235,7 +242,7 @@ pub(super) fn status(status: &Status, out: &mut dyn Write) -> anyhow::Result<()>
     looks.sort_by_key(|(table, seen)| (matches!(seen.outcome.as_str(), "ok" | "empty"), table.as_str()));
     let mut table = new_table();
     for (name, seen) in looks {
-        let rows = if seen.rows == 0 { String::new() } else { format!("{} rows", seen.rows) };
+        let rows = if seen.rows == 0 { String::new() } else { count(seen.rows, "row") };
         let age = show::age(seen.at_ms, now_ms);
         table.add_row([name.clone(), seen.outcome.clone(), age, rows, cut(&show::printable(&seen.reason))]);
     }

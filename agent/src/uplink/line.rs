@@ -73,7 +73,7 @@ async fn first(addresses: &[String], tls: &Arc<ClientConfig>) -> std::io::Result
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => latest = error,
             Err(_elapsed) => {
-                latest = std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{address} does not answer"))
+                latest = std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{address} does not answer"));
             }
         }
     }

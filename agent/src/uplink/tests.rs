@@ -48,13 +48,13 @@ fn command(id: &str) -> Event {
 #[test]
 fn a_session_resumes_after_what_the_server_has_kept() {
     let (mut uplink, acts) = open(9, 4);
-    assert!(acts.contains(&Act::Keep(4)));
+    assert!(acts.contains(&Act::Keep { epoch: 7, seq: 4 }));
     let (read, after) = asked(&acts).expect("there is more");
     assert_eq!(after, 4);
-    let acts = uplink.step(1, Event::Read { read, readings: readings(5..=9, 10) });
+    let acts = uplink.step(1, Event::Read { read, epoch: 7, readings: readings(5..=9, 10) });
     assert_eq!(batches(&acts), [vec![5, 6, 7, 8, 9]]);
     assert!(!uplink.idle());
-    assert_eq!(uplink.step(2, kept(9)), [Act::Keep(9)]);
+    assert_eq!(uplink.step(2, kept(9)), [Act::Keep { epoch: 7, seq: 9 }]);
     assert!(uplink.idle());
 }
 
@@ -63,7 +63,7 @@ fn what_is_not_kept_is_bounded_by_the_window() {
     let (mut uplink, mut acts) = open(10_000, 0);
     let (mut sent, mut last) = (0, 0);
     while let Some((read, after)) = asked(&acts) {
-        acts = uplink.step(1, Event::Read { read, readings: readings(after + 1..=after + 2, 6_000) });
+        acts = uplink.step(1, Event::Read { read, epoch: 7, readings: readings(after + 1..=after + 2, 6_000) });
         sent += batches(&acts).len();
         last = after + 2;
     }
@@ -78,7 +78,7 @@ fn a_reading_larger_than_a_batch_goes_alone() {
     let (read, _) = asked(&acts).expect("there is more");
     let mut all = readings(1..=3, 10);
     all[1] = readings(2..=2, 100_000).remove(0);
-    assert_eq!(batches(&uplink.step(1, Event::Read { read, readings: all })), [vec![1], vec![2], vec![3]]);
+    assert_eq!(batches(&uplink.step(1, Event::Read { read, epoch: 7, readings: all })), [vec![1], vec![2], vec![3]]);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn readings_recorded_while_the_record_was_asked_are_not_passed_over() {
     let (mut uplink, acts) = open(5, 0);
     let (read, _) = asked(&acts).expect("there is more");
     uplink.step(1, Event::Recorded(record(6)));
-    let acts = uplink.step(2, Event::Read { read, readings: Vec::new() });
+    let acts = uplink.step(2, Event::Read { read, epoch: 7, readings: Vec::new() });
     assert_eq!(asked(&acts).map(|(_, after)| after), Some(5), "6 came after the question");
 }
 
@@ -94,7 +94,7 @@ fn readings_recorded_while_the_record_was_asked_are_not_passed_over() {
 fn nothing_is_asked_again_where_nothing_is_streamed() {
     let (mut uplink, acts) = open(5, 0);
     let (read, _) = asked(&acts).expect("there is more");
-    assert_eq!(uplink.step(1, Event::Read { read, readings: Vec::new() }), []);
+    assert_eq!(uplink.step(1, Event::Read { read, epoch: 7, readings: Vec::new() }), []);
     assert!(uplink.idle());
 }
 
@@ -125,6 +125,15 @@ fn a_record_begun_anew_begins_a_new_session() {
     assert_eq!(uplink.step(now, Event::Tick), [Act::Connect(2)]);
     let acts = uplink.step(now, Event::Opened(2));
     assert!(matches!(acts.first(), Some(Act::Greet(Standing { epoch: 8, .. }))));
+}
+
+#[test]
+fn what_another_record_answered_is_not_sent() {
+    let (mut uplink, acts) = open(5, 0);
+    let (read, _) = asked(&acts).expect("there is more");
+    let acts = uplink.step(1, Event::Read { read, epoch: 8, readings: readings(6..=7, 10) });
+    assert!(batches(&acts).is_empty());
+    assert!(matches!(uplink.phase(), Phase::Waiting { .. }), "the next session begins with the new epoch");
 }
 
 #[test]
@@ -187,7 +196,7 @@ fn silence_is_given_up_at_every_stage() {
 
     let (mut uplink, acts) = open(3, 0);
     let (read, _) = asked(&acts).expect("there is more");
-    uplink.step(0, Event::Read { read, readings: readings(1..=3, 10) });
+    uplink.step(0, Event::Read { read, epoch: 7, readings: readings(1..=3, 10) });
     assert!(matches!(uplink.step(KEPT_MS, Event::Tick).first(), Some(Act::Disconnect(_))));
 }
 
