@@ -77,7 +77,7 @@ impl Running {
     fn start(mut command: Command, log: PathBuf) -> anyhow::Result<Self> {
         let file = File::create(&log).with_context(|| format!("making {}", log.display()))?;
         command.process_group(0).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
+        let child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
         Ok(Self { child, log })
     }
 
@@ -217,8 +217,10 @@ impl House {
 
 /// Runs a command to its end; what it prints, or an error with what it complained of.
 pub fn said(command: &mut Command) -> anyhow::Result<String> {
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("starting {:?}", command.get_program()))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("starting {}", command.get_program().display()))?;
     if !output.status.success() {
         let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
         bail!(

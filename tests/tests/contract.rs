@@ -137,12 +137,12 @@ const BEFORE: &str = r#"
 
 /// The promises of a made-up contract.
 fn made_up(body: &str) -> Promises {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a made-up contract compiles");
     let head = "syntax = \"proto3\"; package made.up; import \"deskside/v1/catalog.proto\";";
-    fs::write(folder.path().join("made_up.proto"), format!("{head}{body}")).unwrap();
+    fs::write(folder.path().join("made_up.proto"), format!("{head}{body}")).expect("a made-up contract compiles");
     let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto");
-    let mut compiler = protox::Compiler::new([folder.path(), &contract]).unwrap();
-    compiler.include_imports(true).open_file("made_up.proto").unwrap();
+    let mut compiler = protox::Compiler::new([folder.path(), &contract]).expect("a made-up contract compiles");
+    compiler.include_imports(true).open_file("made_up.proto").expect("a made-up contract compiles");
     promises(&compiler.encode_file_descriptor_set())
 }
 

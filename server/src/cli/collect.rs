@@ -89,11 +89,9 @@ impl Collection {
             }
         };
         if screen.json {
-            screen.value(&shape::collection(&collection))?
-        } else {
-            show(screen, &collection)?
+            return Ok(screen.value(&shape::collection(&collection))?);
         }
-        Ok(())
+        Ok(show(screen, &collection)?)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The terminal: the only place that writes to it. Colours are for terminals alone, and what a machine said can do nothing but be read.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Row, Table};
 use deskside_proto::show;
@@ -80,6 +81,7 @@ pub(super) struct Screen {
     /// Now, in milliseconds since 1970-01-01 UTC.
     pub(super) now_ms: i64,
     width: Option<u16>,
+    colours: ColorChoice,
 }
 
 impl Screen {
@@ -87,27 +89,32 @@ impl Screen {
     pub(super) fn new(json: bool) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        Self { json, now_ms, width: Table::new().width() }
+        Self { json, now_ms, width: Table::new().width(), colours: AutoStream::choice(&io::stdout()) }
+    }
+
+    fn write(self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        writeln!(AutoStream::new(io::stdout(), self.colours), "{text}")
     }
 
     /// A value, in several lines, for a program.
     pub(super) fn value(self, value: &Json) -> io::Result<()> {
-        writeln!(anstream::stdout(), "{value:#}")
+        self.write(format_args!("{value:#}"))
     }
 
     /// A value in one line, where more may follow.
     pub(super) fn event(self, value: &Json) -> io::Result<()> {
-        writeln!(anstream::stdout(), "{value}")
+        self.write(format_args!("{value}"))
     }
 
     /// A line.
     pub(super) fn line(self, line: Line) -> io::Result<()> {
-        writeln!(anstream::stdout(), "{}", line.text)
+        let Line { text } = line;
+        self.write(format_args!("{text}"))
     }
 
     /// An empty line.
     pub(super) fn gap(self) -> io::Result<()> {
-        writeln!(anstream::stdout())
+        self.write(format_args!(""))
     }
 
     /// Text as it is, line by line.
@@ -172,7 +179,8 @@ pub(super) fn download(bytes: u64, name: &str) -> anyhow::Result<ProgressBar> {
 
 /// A note to the person, beside the output.
 pub(super) fn note(line: Line) -> io::Result<()> {
-    writeln!(anstream::stderr(), "{}", line.text)
+    let Line { text } = line;
+    writeln!(anstream::stderr(), "{text}")
 }
 
 /// What went wrong, and what to do.

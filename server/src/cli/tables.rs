@@ -211,7 +211,7 @@ pub(super) struct Tables {
 impl Tables {
     pub(super) async fn run(self, mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
         let mut schemas = schemas(&mut desk).await?;
-        let Some(name) = self.table else { return all(schemas.into_values().collect(), screen) };
+        let Some(name) = self.table else { return all(&schemas.into_values().collect::<Vec<_>>(), screen) };
         let schema = schemas.remove(&name);
         let schema =
             schema.ok_or_else(|| Trouble::new(format!("no table \"{name}\""), "`deskside tables` lists them"))?;
@@ -235,9 +235,9 @@ impl Tables {
     }
 }
 
-fn all(schemas: Vec<TableSchema>, screen: Screen) -> anyhow::Result<()> {
+fn all(schemas: &[TableSchema], screen: Screen) -> anyhow::Result<()> {
     if screen.json {
-        return Ok(screen.value(&shape::list(&schemas, shape::table))?);
+        return Ok(screen.value(&shape::list(schemas, shape::table))?);
     }
     let mut rows = Vec::new();
     for family in devices::FAMILIES.into_iter().chain([Family::Unspecified]) {

@@ -30,12 +30,12 @@ fn sources() -> Vec<Source> {
     let top = top();
     let (mut folders, mut sources) = (vec![top.clone()], Vec::new());
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+        for entry in fs::read_dir(&folder).expect("a folder of ours").map(|entry| entry.expect("an entry of it")) {
             let path = rules::from_top(&top, &entry.path());
             if NOT_OURS.contains(&path.as_str()) {
                 continue;
             }
-            if entry.file_type().unwrap().is_dir() {
+            if entry.file_type().expect("a type").is_dir() {
                 folders.push(entry.path());
             } else if let Ok(text) = fs::read_to_string(entry.path()) {
                 sources.push(Source { path, text });
@@ -78,7 +78,7 @@ fn names_say_what_things_are() {
 
 #[test]
 fn nothing_unfinished_and_no_machine_is_named() {
-    let read = |source: &Source| source.is_rust() || source.path.ends_with(".md");
+    let read = |source: &Source| source.is_rust() || source.is("md");
     check(rules::words, |source| read(source) && !source.path.starts_with(ITSELF));
     check(rules::machines, |source| !source.path.starts_with(ITSELF));
 }

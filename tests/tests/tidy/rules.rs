@@ -40,7 +40,11 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn is_rust(&self) -> bool {
-        self.path.ends_with(".rs")
+        self.is("rs")
+    }
+
+    pub(crate) fn is(&self, kind: &str) -> bool {
+        Path::new(&self.path).extension().is_some_and(|extension| extension == kind)
     }
 }
 
