@@ -15,7 +15,7 @@ pub(in crate::collect) const LOAD: Collector =
 
 fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let text = host.text("/proc/loadavg").context("reading /proc/loadavg")?;
-    let [load_1, load_5, load_15] = averages(&text)?;
+    let [one, five, fifteen] = averages(&text)?;
     let mut rows = Rows::none();
     let processors = host.line("/sys/devices/system/cpu/online").and_then(|online| count(&online));
     if processors.is_none() {
@@ -32,9 +32,9 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     };
     let (cpu, memory, io) = (pressure("cpu"), pressure("memory"), pressure("io"));
     rows.push(&Load {
-        load_1,
-        load_5,
-        load_15,
+        load_1: one,
+        load_5: five,
+        load_15: fifteen,
         processors: processors.unwrap_or_default(),
         cpu_some_60: share(&cpu, "some"),
         memory_some_60: share(&memory, "some"),
