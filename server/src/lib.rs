@@ -4,6 +4,7 @@ pub mod blobs;
 pub mod case;
 pub mod cli;
 pub mod config;
+pub mod desk;
 pub mod diagnose;
 pub mod gateway;
 pub mod identity;

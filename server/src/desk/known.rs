@@ -1,0 +1,199 @@
+//! What is known of a device: its tables as last received, how old they are, and what is wrong.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use deskside_proto::catalog;
+use deskside_proto::v1::{self, Finding, GetDeviceReply, Kind, Reading, TableSchema, TableState};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::refusal::{self, Lines, internal, text};
+use super::{Desk, words};
+use crate::case::now_ms;
+use crate::diagnose::{self, About, EVENT_READINGS_MAX, EVENT_WINDOW_MS, Known};
+use crate::store::{Device, Latest};
+
+/// Longest name or id of a device.
+const NAME_CHARS_MAX: usize = 255;
+
+/// Open tickets that are shown with a device.
+const TICKETS_MAX: u32 = 50;
+
+/// How long a count of findings is good for, where the device was heard of since.
+const COUNT_FRESH_MS: i64 = 10_000;
+
+/// Devices that are diagnosed at a time for a list.
+const DIAGNOSED_AT_ONCE: usize = 4;
+
+/// Counts of findings as last made, so that a list of devices need not diagnose each of them every time.
+#[derive(Clone, Default)]
+pub(super) struct Counts {
+    made: Arc<Mutex<HashMap<Uuid, Count>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Count {
+    made_ms: i64,
+    seen_ms: i64,
+    connected: bool,
+    findings: u32,
+}
+
+impl Counts {
+    fn keep(&self, device: Uuid, count: Count) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(device, count);
+    }
+
+    fn of(&self, device: Uuid) -> Option<Count> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).get(&device).copied()
+    }
+}
+
+impl Desk {
+    /// The one device that a person means.
+    pub(super) async fn device(&self, name: &str) -> Result<Device, Status> {
+        let name = text("the device's name", name, NAME_CHARS_MAX, Lines::One)?;
+        let mut found = self.store.find_devices(&name).await.map_err(internal)?;
+        if found.len() > 1 {
+            let choices: Vec<String> =
+                found.iter().take(10).map(|device| format!("{} ({})", device.name, device.id)).collect();
+            return Err(refusal::ambiguous(&name, &choices));
+        }
+        found.pop().ok_or_else(|| refusal::unknown("device", &name, "`deskside devices` lists them"))
+    }
+
+    /// A device as the contract says it, with its findings as last counted.
+    pub(super) fn shown(&self, device: &Device) -> v1::Device {
+        let findings = self.counts.of(device.id).map_or(0, |count| count.findings);
+        words::device(device, self.switchboard.connected(device.id), findings)
+    }
+
+    /// The same by identity; absent where the store no longer has it.
+    pub(super) async fn shown_by_id(&self, id: Uuid) -> Result<Option<v1::Device>> {
+        Ok(self.store.device(id).await?.map(|device| self.shown(&device)))
+    }
+
+    /// All devices: those with most wrong first, then by name.
+    pub(super) async fn all_devices(&self) -> Result<Vec<v1::Device>> {
+        let devices = self.store.devices().await?;
+        let counted = stream::iter(devices).map(|device| self.counted(device)).buffered(DIAGNOSED_AT_ONCE);
+        let mut devices: Vec<v1::Device> = counted.try_collect().await?;
+        devices.sort_by(|a, b| {
+            let worst = (a.revoked, b.findings).cmp(&(b.revoked, a.findings));
+            worst.then_with(|| a.name.to_lowercase().cmp(&b.name.to_lowercase()))
+        });
+        Ok(devices)
+    }
+
+    async fn counted(&self, device: Device) -> Result<v1::Device> {
+        let (now_ms, connected) = (now_ms(), self.switchboard.connected(device.id));
+        let fresh = self.counts.of(device.id).filter(|count| {
+            let unheard = count.seen_ms == device.seen_ms && !connected;
+            count.connected == connected && (unheard || now_ms - count.made_ms < COUNT_FRESH_MS)
+        });
+        if fresh.is_none() && !device.revoked {
+            self.view(&device).await?;
+        }
+        Ok(self.shown(&device))
+    }
+
+    /// Everything that is known of a device, diagnosed.
+    pub(super) async fn view(&self, device: &Device) -> Result<GetDeviceReply> {
+        let connected = self.switchboard.connected(device.id);
+        let latest = self.store.latest(device.id).await?;
+        let now_ms = as_of(device, connected, &latest);
+        let known = self.known(device.id, latest, now_ms).await?;
+        let about = About {
+            name: device.name.clone(),
+            connected,
+            seen_ms: device.seen_ms - device.clock_offset_ms,
+            clock_offset_ms: device.clock_offset_ms,
+            lost: device.lost,
+            agent_version: device.agent_version.clone(),
+            now_ms,
+        };
+        let diagnosed = tokio::task::spawn_blocking(move || {
+            let findings = diagnose::findings(&known, &about)?;
+            Ok::<_, anyhow::Error>((findings, states(&known)))
+        });
+        let (findings, tables) = diagnosed.await.context("diagnosing")??;
+        self.counts.keep(
+            device.id,
+            Count { made_ms: self::now_ms(), seen_ms: device.seen_ms, connected, findings: felt(&findings) },
+        );
+        let mut tickets = Vec::new();
+        for ticket in self.store.tickets_of(device.id, TICKETS_MAX).await? {
+            tickets.push(words::ticket(&ticket, Vec::new()));
+        }
+        Ok(GetDeviceReply { device: Some(self.shown(device)), findings, tables, tickets })
+    }
+
+    async fn known(&self, device: Uuid, latest: Vec<Latest>, now_ms: i64) -> Result<Vec<Known>> {
+        let mut known = Vec::with_capacity(latest.len());
+        for Latest { reading, checked_ms } in latest {
+            let schema = self.schema(Some(device), &reading.table).await?;
+            let schema =
+                schema.unwrap_or_else(|| TableSchema { name: reading.table.clone(), ..TableSchema::default() });
+            let readings = match schema.kind() {
+                Kind::Event => self.lately(device, reading, now_ms).await?,
+                _ => vec![reading],
+            };
+            known.push(Known { schema, readings, checked_ms });
+        }
+        Ok(known)
+    }
+
+    /// Readings of an event table within the window; if there are none, the latest without its rows, since they are past.
+    async fn lately(&self, device: Uuid, latest: Reading, now_ms: i64) -> Result<Vec<Reading>> {
+        let from_ms = now_ms - EVENT_WINDOW_MS;
+        let limit = u32::try_from(EVENT_READINGS_MAX).unwrap_or(u32::MAX);
+        let readings = self.store.history(device, &latest.table, from_ms, i64::MAX, limit).await?;
+        if readings.is_empty() { Ok(vec![Reading { rows: Vec::new(), ..latest }]) } else { Ok(readings) }
+    }
+
+    /// A table's description: the contract's, or the one that the device brought.
+    pub(super) async fn schema(&self, device: Option<Uuid>, table: &str) -> Result<Option<TableSchema>> {
+        match catalog::table(table) {
+            Some(schema) => Ok(Some(schema.clone())),
+            None => self.store.schema(device, table).await,
+        }
+    }
+}
+
+/// Now, by the device's clock; for a device that is off, when it was last heard of, since what is known was so then.
+fn as_of(device: &Device, connected: bool, latest: &[Latest]) -> i64 {
+    if connected {
+        return now_ms() - device.clock_offset_ms;
+    }
+    let read_ms = latest.iter().map(|latest| latest.reading.at_ms.max(latest.checked_ms)).max();
+    read_ms.unwrap_or_default().max(device.seen_ms - device.clock_offset_ms)
+}
+
+/// Findings that a person would do something about; a notice is worth knowing, no more.
+fn felt(findings: &[Finding]) -> u32 {
+    let felt = findings.iter().filter(|finding| finding.severity != diagnose::Severity::Notice.name()).count();
+    u32::try_from(felt).unwrap_or(u32::MAX)
+}
+
+fn states(known: &[Known]) -> Vec<TableState> {
+    let mut states: Vec<TableState> = known.iter().filter_map(state).collect();
+    states.sort_by(|a, b| (a.family, &a.table).cmp(&(b.family, &b.table)));
+    states
+}
+
+fn state(known: &Known) -> Option<TableState> {
+    let latest = known.readings.last()?;
+    let rows: usize = known.readings.iter().map(|reading| reading.rows.len()).sum();
+    Some(TableState {
+        table: latest.table.clone(),
+        family: known.schema.family,
+        outcome: latest.outcome,
+        reason: latest.reason.clone(),
+        at_ms: latest.at_ms,
+        checked_ms: known.checked_ms.max(latest.at_ms),
+        rows: rows as u64,
+    })
+}

@@ -1,0 +1,49 @@
+//! What a technician talks to: the gRPC service `Desk`. Every call says who asks, is checked and bounded here, and leaves a line in the audit log.
+
+mod asking;
+mod caller;
+mod collecting;
+mod evidence;
+mod known;
+mod refusal;
+mod service;
+#[cfg(test)]
+mod tests;
+mod ticketing;
+mod words;
+
+use std::sync::Arc;
+
+use deskside_proto::MESSAGE_BYTES_MAX;
+use deskside_proto::v1::desk_server::DeskServer;
+
+use crate::blobs::Blobs;
+use crate::case::Cases;
+use crate::gateway::Switchboard;
+use crate::store::Store;
+use known::Counts;
+
+/// Largest answer. Why: a case with its devices is one message, and may hold several long tables' states.
+const ANSWER_BYTES_MAX: usize = 16 * MESSAGE_BYTES_MAX;
+
+/// The service; cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    store: Arc<dyn Store>,
+    blobs: Blobs,
+    switchboard: Switchboard,
+    cases: Cases,
+    counts: Counts,
+}
+
+impl Desk {
+    /// On top of everything.
+    pub fn new(store: Arc<dyn Store>, blobs: Blobs, switchboard: Switchboard, cases: Cases) -> Self {
+        Self { store, blobs, switchboard, cases, counts: Counts::default() }
+    }
+
+    /// As tonic serves it, with its bounds.
+    pub fn into_service(self) -> DeskServer<Self> {
+        DeskServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(ANSWER_BYTES_MAX)
+    }
+}

@@ -1,0 +1,122 @@
+//! The methods of the contract, each in the same three steps: who asks, do it, answer.
+
+use deskside_proto::v1::desk_server::Desk as Contract;
+use deskside_proto::v1::{
+    AskRequest, CancelCollectionRequest, Case, Catalogue, CollectRequest, Collection, GetCaseRequest, GetDeviceReply,
+    GetDeviceRequest, GetEvidenceRequest, ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest,
+    ListRecipesReply, ListRecipesRequest, ListTablesRequest, ListTicketsReply, ListTicketsRequest, NewTicketRequest,
+    ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply,
+    WhoAmIRequest,
+};
+use tonic::{Request, Response, Status};
+
+use super::asking::AnswerStream;
+use super::caller::Deed;
+use super::collecting::CollectionStream;
+use super::evidence::ChunkStream;
+use super::refusal::internal;
+use super::{Desk, words};
+use crate::case::recipes;
+use crate::store::Role;
+
+type Answered<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Contract for Desk {
+    type AskStream = AnswerStream;
+    type TailStream = AnswerStream;
+    type WatchCollectionStream = CollectionStream;
+    type GetEvidenceStream = ChunkStream;
+
+    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answered<WhoAmIReply> {
+        let caller = self.caller(&request, Role::Viewer).await?;
+        let server_version = env!("CARGO_PKG_VERSION").into();
+        Ok(Response::new(WhoAmIReply { name: caller.name, role: caller.role.to_string(), server_version }))
+    }
+
+    async fn list_devices(&self, request: Request<ListDevicesRequest>) -> Answered<ListDevicesReply> {
+        let caller = self.caller(&request, Role::Viewer).await?;
+        self.audit(&caller, Deed { what: "view", text: "devices".into(), ..Deed::default() }).await?;
+        Ok(Response::new(ListDevicesReply { devices: self.all_devices().await.map_err(internal)? }))
+    }
+
+    async fn get_device(&self, request: Request<GetDeviceRequest>) -> Answered<GetDeviceReply> {
+        let caller = self.caller(&request, Role::Viewer).await?;
+        let device = self.device(&request.into_inner().device).await?;
+        let deed = Deed { what: "view", device: Some(device.id), text: "device".into(), ..Deed::default() };
+        self.audit(&caller, deed).await?;
+        Ok(Response::new(self.view(&device).await.map_err(internal)?))
+    }
+
+    async fn show(&self, request: Request<ShowRequest>) -> Answered<ShowReply> {
+        let caller = self.caller(&request, Role::Viewer).await?;
+        Ok(Response::new(self.show_table(&caller, request.into_inner()).await?))
+    }
+
+    async fn ask(&self, request: Request<AskRequest>) -> Answered<AnswerStream> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.look(&caller, request.into_inner()).await?))
+    }
+
+    async fn tail(&self, request: Request<TailRequest>) -> Answered<AnswerStream> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.follow(&caller, request.into_inner()).await?))
+    }
+
+    async fn list_tickets(&self, request: Request<ListTicketsRequest>) -> Answered<ListTicketsReply> {
+        self.caller(&request, Role::Viewer).await?;
+        let tickets = self.list_of_tickets(request.into_inner().all).await.map_err(internal)?;
+        Ok(Response::new(ListTicketsReply { tickets }))
+    }
+
+    async fn new_ticket(&self, request: Request<NewTicketRequest>) -> Answered<Ticket> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.open_ticket(&caller, request.into_inner()).await?))
+    }
+
+    async fn get_case(&self, request: Request<GetCaseRequest>) -> Answered<Case> {
+        let caller = self.caller(&request, Role::Viewer).await?;
+        Ok(Response::new(self.case(&caller, request.into_inner().number).await?))
+    }
+
+    async fn update_ticket(&self, request: Request<UpdateTicketRequest>) -> Answered<Ticket> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.change(&caller, request.into_inner()).await?))
+    }
+
+    async fn collect(&self, request: Request<CollectRequest>) -> Answered<Collection> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.collect_for(&caller, request.into_inner()).await?))
+    }
+
+    async fn cancel_collection(&self, request: Request<CancelCollectionRequest>) -> Answered<Collection> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.call_off(&caller, &request.into_inner().id).await?))
+    }
+
+    async fn watch_collection(&self, request: Request<WatchCollectionRequest>) -> Answered<CollectionStream> {
+        self.caller(&request, Role::Viewer).await?;
+        Ok(Response::new(self.watch(&request.into_inner().id).await?))
+    }
+
+    async fn list_recipes(&self, request: Request<ListRecipesRequest>) -> Answered<ListRecipesReply> {
+        self.caller(&request, Role::Viewer).await?;
+        Ok(Response::new(ListRecipesReply { recipes: recipes::all().iter().map(words::recipe).collect() }))
+    }
+
+    async fn list_evidence(&self, request: Request<ListEvidenceRequest>) -> Answered<ListEvidenceReply> {
+        self.caller(&request, Role::Viewer).await?;
+        let ticket = Some(request.into_inner().ticket).filter(|number| *number != 0);
+        Ok(Response::new(ListEvidenceReply { evidence: self.evidence_shown(ticket).await.map_err(internal)? }))
+    }
+
+    async fn get_evidence(&self, request: Request<GetEvidenceRequest>) -> Answered<ChunkStream> {
+        let caller = self.caller(&request, Role::Viewer).await?;
+        Ok(Response::new(self.hand_out(&caller, &request.into_inner().id).await?))
+    }
+
+    async fn list_tables(&self, request: Request<ListTablesRequest>) -> Answered<Catalogue> {
+        self.caller(&request, Role::Viewer).await?;
+        Ok(Response::new(self.catalogue().await?))
+    }
+}
