@@ -62,7 +62,9 @@ fn a_queue_that_an_error_stopped_is_told_apart_from_one_that_a_person_paused() {
         ("print-queue-paused-with-jobs", [&by_error, &idle_pause]),
         ("print-queue-paused", [&by_error, &by_person]),
     ] {
-        others.into_iter().for_each(|tables| passes(rule, tables));
+        for tables in others {
+            passes(rule, tables);
+        }
     }
 }
 

@@ -129,6 +129,21 @@ fn a_print_server_without_queues_is_empty_and_none_at_all_is_unsupported() {
     assert!(gone.reason.contains("print server"), "{}", gone.reason);
 }
 
+#[test]
+fn what_a_device_says_of_its_paper_and_toner_is_told_as_the_print_server_tells_it() {
+    let cups = Cups::start().unwrap();
+    let says = [
+        "STATE: +media-jam-warning,marker-waste-almost-full-warning",
+        r#"ATTR: marker-names='"Black Toner","Waste Box"' marker-levels=3,-2"#,
+    ];
+    cups.add_device("moody", &says).unwrap();
+    cups.submit("moody", "text\n").unwrap();
+    cups.wait_until("the device has spoken", |cups| Ok(!printer(cups, "moody").markers.is_empty())).unwrap();
+    let moody = printer(&cups, "moody");
+    assert_eq!(moody.markers, ["Black Toner 3 %", "Waste Box unknown"]);
+    assert_eq!(moody.state_reasons, ["media-jam-warning", "marker-waste-almost-full-warning"]);
+}
+
 /// A print server that answers every question with these bytes; its address.
 fn liar(body: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +11,9 @@ use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
 const CUPSD: &str = "/usr/sbin/cupsd";
+
+/// Where CUPS keeps its filters and backends.
+const PROGRAMS: &str = "/usr/lib/cups";
 
 /// The user and group that cupsd gives its filters and backends when root starts it.
 const PRINT_USER: &str = "lp";
@@ -67,6 +70,17 @@ impl Cups {
     /// Makes a raw queue, enabled and accepting. By its error policy it stops when a job cannot be printed.
     pub fn add_queue(&self, name: &str, uri: &str) -> anyhow::Result<()> {
         self.tool("lpadmin", &["-p", name, "-v", uri, "-E", "-o", "printer-error-policy=stop-printer"]).map(drop)
+    }
+
+    /// Makes a queue to a device of our own: for each job, `says` is what its backend tells the print system on standard error
+    /// (backend(7): `STATE: +media-jam`, `ATTR: marker-levels=3`), line by line, before it takes the job.
+    pub fn add_device(&self, name: &str, says: &[&str]) -> anyhow::Result<()> {
+        let listed = format!("[ $# = 0 ] && {{ echo 'direct {name}:/ \"Unknown\" \"{name}\"'; exit 0; }}\n");
+        let script = format!("#!/bin/sh\n{listed}cat >&2 <<'SAYS'\n{}\nSAYS\ncat > /dev/null\n", says.join("\n"));
+        let backend = self.folder.path().join("bin/backend").join(name);
+        fs::write(&backend, script).with_context(|| format!("writing {}", backend.display()))?;
+        fs::set_permissions(&backend, fs::Permissions::from_mode(0o755)).context("making a backend runnable")?;
+        self.add_queue(name, &format!("{name}:/"))
     }
 
     /// Sends a text to a queue as it is; the number of the job.
@@ -181,15 +195,16 @@ fn furnish(root: &Path) -> anyhow::Result<()> {
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).context("opening a folder to filters")?;
         if as_root {
-            std::os::unix::fs::chown(&folder, None, Some(group_of(PRINT_USER)?)).context("giving a folder to lp")?;
+            chown(&folder, None, Some(group_of(PRINT_USER)?)).context("giving a folder to lp")?;
         }
     }
+    lend_programs(&root.join("bin"))?;
     let root = root.display();
     let users =
         if as_root { format!("User {PRINT_USER}\nGroup {PRINT_USER}\nSystemGroup root\n") } else { String::new() };
     let places = format!(
         "ServerRoot {root}/etc\nPrintcap {root}/cache/printcap\nRequestRoot {root}/spool\nTempDir {root}/spool/tmp\nCacheDir {root}/cache\n\
-         StateDir {root}/state\nDataDir /usr/share/cups\nServerBin /usr/lib/cups\nServerKeychain {root}/etc/ssl\n\
+         StateDir {root}/state\nDataDir /usr/share/cups\nServerBin {root}/bin\nServerKeychain {root}/etc/ssl\n\
          AccessLog {root}/log/access\nErrorLog {root}/log/error\nPageLog {root}/log/page\nFileDevice Yes\n{users}"
     );
     fs::write(format!("{root}/etc/cups-files.conf"), places).context("writing cups-files.conf")?;
@@ -200,6 +215,23 @@ fn furnish(root: &Path) -> anyhow::Result<()> {
          <Policy default>\nJobPrivateAccess all\nJobPrivateValues none\n<Limit All>\nOrder allow,deny\nAllow all\n</Limit>\n</Policy>\n"
     );
     fs::write(format!("{root}/etc/cupsd.conf"), rules).context("writing cupsd.conf")
+}
+
+/// CUPS's own filters and backends, with room for backends of our own beside them.
+fn lend_programs(folder: &Path) -> anyhow::Result<()> {
+    let lent = Path::new(PROGRAMS);
+    fs::create_dir_all(folder.join("backend")).context("making the backends' folder")?;
+    for entry in fs::read_dir(lent).with_context(|| format!("listing {PROGRAMS}"))? {
+        let name = entry.context("listing CUPS's programs")?.file_name();
+        if name != "backend" {
+            symlink(lent.join(&name), folder.join(&name)).context("lending CUPS's programs")?;
+        }
+    }
+    for entry in fs::read_dir(lent.join("backend")).context("listing CUPS's backends")? {
+        let entry = entry.context("listing CUPS's backends")?;
+        symlink(entry.path(), folder.join("backend").join(entry.file_name())).context("lending a backend")?;
+    }
+    Ok(())
 }
 
 fn group_of(name: &str) -> anyhow::Result<u32> {
