@@ -103,7 +103,7 @@ pub(crate) fn door(source: &Source) -> Vec<String> {
 pub(crate) fn names(source: &Source) -> Vec<String> {
     let mut named: Vec<String> = source.path.split(['/', '.']).map(str::to_owned).collect();
     let code = scan::code(&source.text);
-    for keyword in ["struct ", "enum ", "trait ", "mod ", "type "] {
+    for keyword in ["struct ", "enum ", "trait ", "mod "] {
         for (at, word) in code.match_indices(keyword) {
             let after = &code[at + word.len()..];
             named.push(after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());

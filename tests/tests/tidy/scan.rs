@@ -59,7 +59,7 @@ fn character(rest: &str) -> Option<usize> {
     body.get(first.len_utf8()..)?.starts_with('\'').then(|| first.len_utf8() + 2)
 }
 
-/// A function and its lines of code, blank ones and comments not counted.
+/// A function and its lines of code between the braces, blank ones and comments not counted.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Function {
     pub(crate) name: String,
@@ -77,26 +77,29 @@ pub(crate) fn functions(code: &str) -> Vec<Function> {
             continue;
         }
         if let Some(body) = body(after) {
-            let lines = after[..body].lines().filter(|line| !line.trim().is_empty()).count();
+            let lines = body.lines().filter(|line| !line.trim().is_empty()).count();
             found.push(Function { name, lines });
         }
     }
     found
 }
 
-/// Where the body ends; nothing for a declaration without one.
-fn body(after: &str) -> Option<usize> {
-    let (mut depth, mut brackets) = (0_usize, 0_usize);
+/// What stands between the braces; nothing for a declaration without them.
+fn body(after: &str) -> Option<&str> {
+    let (mut depth, mut brackets, mut start) = (0_usize, 0_usize, 0);
     for (place, c) in after.char_indices() {
         match c {
             '[' | '(' => brackets += 1,
             ']' | ')' => brackets = brackets.saturating_sub(1),
             ';' if depth == 0 && brackets == 0 => return None,
-            '{' => depth += 1,
+            '{' => {
+                depth += 1;
+                start = if depth == 1 { place + 1 } else { start };
+            }
             '}' => {
                 depth = depth.checked_sub(1)?;
                 if depth == 0 {
-                    return Some(place + 1);
+                    return after.get(start..place);
                 }
             }
             _ => {}
@@ -171,7 +174,7 @@ fn comments_and_texts_are_no_code() {
 #[test]
 fn functions_are_measured_by_their_code() {
     let code = code("trait T { fn none(&self) -> [u8; 4]; }\nfn two() {\n\n    // why\n    go();\n}\n");
-    assert_eq!(functions(&code), [Function { name: "two".into(), lines: 3 }]);
+    assert_eq!(functions(&code), [Function { name: "two".into(), lines: 1 }]);
 }
 
 #[test]

@@ -301,7 +301,7 @@ impl Following {
     }
 }
 
-/// The files that a pattern stands for now.
+/// The files that a pattern stands for at this moment.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     if !pattern.contains('*') {
         return vec![PathBuf::from(pattern)];
