@@ -1,10 +1,29 @@
 //! Packs evidence: what the record holds for a window and a fresh look, as one ZIP that anyone can open.
 
+mod archive;
+mod glance;
+mod logs;
+mod manifest;
+mod part;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use deskside_proto::v1::{Pack, PartOutcome, Reading};
+use anyhow::Context;
+use deskside_proto::show;
+use deskside_proto::v1::{Kind, Outcome, Pack, PartOutcome, Reading, TableSchema};
 
-use crate::record::Reader;
+use archive::{Archive, iso};
+use logs::Tally;
+use part::{Part, Window};
+
+use crate::record::{ChangeAt, Reader};
+
+/// Bytes of a bundle before compression where the one who asks names none.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Who and what the evidence is from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +55,8 @@ pub struct Packed {
     pub parts: Vec<PartOutcome>,
 }
 
-/// Writes the bundle to `out`, through a temporary file beside it. `fresh` are the readings of the look just taken, redacted.
+/// Writes the bundle to `out`, through a temporary file beside it. `fresh` are the readings of the look just taken, redacted. `progress` is
+/// told what is being done. Memory stays flat, however long the window: readings go one by one.
 pub fn pack(
     request: &Pack,
     record: &Reader,
@@ -45,6 +65,78 @@ pub fn pack(
     out: &Path,
     progress: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Packed> {
-    let _ = (request, record, fresh, facts, progress);
-    Ok(Packed { path: out.to_owned(), size: 0, sha256: Vec::new(), parts: Vec::new() })
+    let window = Window { from_ms: request.from_ms, to_ms: request.to_ms.max(request.from_ms) };
+    let mut archive = Archive::begin(out, facts.now_ms)?;
+    let mut tally = Tally::default();
+    let mut parts = tables(request, record, fresh, window, &mut archive, &mut tally, progress)?;
+    progress("changes");
+    let changes: Vec<ChangeAt> = record.changes(None, window.from_ms, window.to_ms)?;
+    let changes: Vec<ChangeAt> =
+        changes.into_iter().filter(|change| parts.iter().any(|part| part.said.name == change.table)).collect();
+    write_changes(&mut archive, &changes)?;
+    progress("summary");
+    parts.sort_by_key(|part| part.said.name.clone());
+    let told = summary::Told { request, facts, window, parts: &parts, changes: &changes, tally: &tally };
+    let text = summary::write(&told).context("writing the summary")?;
+    archive.add("summary.md", &mut text.as_bytes())?;
+    let manifest = manifest::write(request, facts, window, &parts, changes.len() as u64, &archive.files)?;
+    archive.add("manifest.json", &mut manifest.as_bytes())?;
+    let (size, sha256) = archive.finish()?;
+    Ok(Packed { path: out.to_owned(), size, sha256, parts: parts.into_iter().map(|part| part.said).collect() })
+}
+
+/// All tables that were asked for. Logs come last, since they are what may have to be cut.
+fn tables(
+    request: &Pack,
+    record: &Reader,
+    fresh: Vec<Reading>,
+    window: Window,
+    archive: &mut Archive,
+    tally: &mut Tally,
+    progress: &mut dyn FnMut(&str),
+) -> anyhow::Result<Vec<Part>> {
+    let registry = record.registry();
+    let mut parts = Vec::new();
+    let mut schemas: Vec<&TableSchema> = Vec::new();
+    if request.tables.is_empty() {
+        schemas = registry.schemas().collect();
+    }
+    for name in &request.tables {
+        match registry.schema(name) {
+            Some(schema) if schemas.iter().any(|known| known.name == schema.name) => {}
+            Some(schema) => schemas.push(schema),
+            None => parts.push(Part::nothing(name, Outcome::Unsupported, "this agent has no such table")),
+        }
+    }
+    schemas.sort_by_key(|schema| schema.kind() == Kind::Event);
+    let mut fresh = fresh;
+    let mut room = if request.bytes_max == 0 { BYTES_MAX } else { request.bytes_max };
+    let all = schemas.len();
+    for (place, schema) in schemas.into_iter().enumerate() {
+        progress(&format!("{} ({} of {all})", schema.name, place + 1));
+        let look = fresh.iter().position(|reading| reading.table == schema.name).map(|place| fresh.swap_remove(place));
+        let written = part::write(archive, record, schema, look, window, room, tally);
+        let part = written.with_context(|| format!("packing {}", schema.name))?;
+        room = room.saturating_sub(part.said.bytes);
+        parts.push(part);
+    }
+    Ok(parts)
+}
+
+fn write_changes(archive: &mut Archive, changes: &[ChangeAt]) -> anyhow::Result<()> {
+    let (mut jsonl, mut csv) = (archive.scratch()?, archive.scratch()?);
+    csv.write_all(show::csv(["at", "table", "key", "column", "old", "new"]).as_bytes())?;
+    for ChangeAt { at_ms, table, change } in changes {
+        let (at, old, new) = (iso(*at_ms), change.old.to_string(), change.new.to_string());
+        let object = serde_json::json!({
+            "at": at, "table": table, "key": change.key, "column": change.column, "old": old, "new": new,
+        });
+        part::line(&mut jsonl, &object.to_string())?;
+        let cells = [part::cell(&change.old), part::cell(&change.new)];
+        let [old, new] = cells.each_ref().map(String::as_str);
+        csv.write_all(show::csv([&at, table.as_str(), &change.key, &change.column, old, new]).as_bytes())?;
+    }
+    archive.add_scratch("changes.jsonl", jsonl)?;
+    archive.add_scratch("changes.csv", csv)?;
+    Ok(())
 }
