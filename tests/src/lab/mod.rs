@@ -2,3 +2,4 @@
 
 pub mod cups;
 pub mod netns;
+pub mod journald;

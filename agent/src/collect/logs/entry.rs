@@ -34,8 +34,7 @@ pub(super) fn event(entry: &EntryHead, cursor: String, fields: Vec<Field>) -> Lo
                 event.unit = text();
                 named_unit = true;
             }
-            "_SYSTEMD_UNIT" if !named_unit => event.unit = text(),
-            "_SYSTEMD_USER_UNIT" if !named_unit => event.unit = text(),
+            "_SYSTEMD_UNIT" | "_SYSTEMD_USER_UNIT" if !named_unit => event.unit = text(),
             _ => {}
         }
     }

@@ -153,7 +153,7 @@ impl LogFile {
     /// False at the end of the file.
     fn read_chunk(&mut self, batch: &mut Batch, now: &Zoned) -> bool {
         let Some(open) = &mut self.open else { return false };
-        let mut chunk = [0; CHUNK_BYTES];
+        let mut chunk = vec![0; CHUNK_BYTES];
         let got = match open.file.read_at(&mut chunk, self.splitter.offset()) {
             Ok(got) => got,
             Err(error) => {

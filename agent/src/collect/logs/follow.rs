@@ -23,7 +23,7 @@ use super::{Config, Lines, OWN_SOURCE, journal, lines};
 /// Written lines are gathered for this long before they are read. Why: a transaction for each line would wear the disk.
 const GATHER: Duration = Duration::from_millis(250);
 /// The net under the watches: all logs are looked at this often even if nothing told of a change.
-const NET: Duration = Duration::from_secs(60);
+const NET: Duration = Duration::from_mins(1);
 /// When a journal could not be read, another try is made this soon.
 const DOUBT: Duration = Duration::from_secs(1);
 /// Log files that are followed at once.
@@ -120,9 +120,8 @@ impl Following {
         watcher: Option<RecommendedWatcher>,
     ) -> Self {
         let first_from_ms = Zoned::now().timestamp().as_millisecond() - i64::from(config.first_minutes) * 60_000;
-        let first_from_us = first_from_ms.max(0).cast_unsigned() * 1000;
-        let journals =
-            Journals::new(&config.journals, positions.get(journal::SOURCE).map(String::as_str), first_from_us);
+        let position = positions.get(journal::SOURCE).map(String::as_str);
+        let journals = Journals::new(&config.journals, position, first_from_ms.max(0).cast_unsigned() * 1000);
         Self {
             journal_rate: Rate::new(config.lines_per_s_max, config.lines_at_once_max, 0),
             config,

@@ -208,7 +208,7 @@ impl Journals {
                 done.insert(open.path.clone());
                 return false;
             }
-            !(read && !open.path.exists())
+            !read || open.path.exists()
         });
     }
 
@@ -272,5 +272,5 @@ fn names(folder: &Path) -> Vec<String> {
 
 /// Whether an event is worth an entry of ours. Why: what the agent says in passing, followed by itself, would never end.
 pub(super) fn is_own_chatter(event: &LogEvent, own_pid: u32) -> bool {
-    event.pid == Some(own_pid) && event.priority.is_none_or(|priority| priority >= 5)
+    event.pid == Some(own_pid) && event.priority.is_some_and(|priority| priority >= 5)
 }

@@ -1,4 +1,4 @@
-//! One journal file as journald writes it, read forward by entry (systemd.io/JOURNAL_FILE_FORMAT).
+//! One journal file as journald writes it, read forward by entry (`systemd.io/JOURNAL_FILE_FORMAT`).
 //!
 //! Why not a crate: what there is orders entries by the clock, so that a clock set back loses entries, and it queues a backlog in
 //! memory. Sequence numbers need neither. Nothing is mapped: a file that is cut short under us is an error, not a signal.
