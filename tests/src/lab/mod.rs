@@ -1,5 +1,5 @@
 //! Real components in private rooms: each starts in a folder of its own, touches nothing of the machine's, and ends with its owner.
 
 pub mod cups;
-pub mod netns;
 pub mod journald;
+pub mod netns;
