@@ -25,44 +25,52 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The programs, built.
 #[derive(Clone, Debug)]
 pub struct Programs {
-    folder: PathBuf,
+    agent: PathBuf,
+    server: PathBuf,
 }
 
 impl Programs {
-    /// Builds them with a profile of the workspace, and finds them.
-    pub fn build(profile: &str) -> anyhow::Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-        let mut build = Command::new(cargo);
-        build.args([
-            "build",
-            "--quiet",
-            "--bins",
-            "-p",
-            "deskside-agent",
-            "-p",
-            "deskside-server",
-            "--profile",
-            profile,
-        ]);
-        let status = build.arg("--manifest-path").arg(manifest).status().context("starting cargo")?;
-        if !status.success() {
-            bail!("the build went wrong; what cargo says is above");
-        }
-        let folder = if profile == "dev" { "debug" } else { profile };
-        let own = std::env::current_exe()?;
-        let target = own.ancestors().nth(2).context("this program lies in no target folder")?;
-        Ok(Self { folder: target.join(folder) })
+    /// Builds them as `cargo build --workspace` does, with this program's own features, so that nothing is built twice.
+    pub fn build() -> anyhow::Result<Self> {
+        cargo_build(&["-p", "deskside-tests", "-p", "deskside-agent", "-p", "deskside-server", "--profile", "dev"])?;
+        Self::built("dev", "dev")
     }
 
-    /// Where they lie.
+    /// Builds agent and server apart, as they are shipped: together, the server's features would be linked into the agent.
+    pub fn build_apart(agent_profile: &str, server_profile: &str) -> anyhow::Result<Self> {
+        cargo_build(&["-p", "deskside-agent", "--profile", agent_profile])?;
+        cargo_build(&["-p", "deskside-server", "--profile", server_profile])?;
+        Self::built(agent_profile, server_profile)
+    }
+
+    fn built(agent_profile: &str, server_profile: &str) -> anyhow::Result<Self> {
+        let own = std::env::current_exe()?;
+        let target = own.ancestors().nth(2).context("this program lies in no target folder")?;
+        let folder = |profile: &str| target.join(if profile == "dev" { "debug" } else { profile });
+        Ok(Self { agent: folder(agent_profile), server: folder(server_profile) })
+    }
+
+    /// Where the technician's command lies.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.server
     }
 
     fn command(&self, program: &str) -> Command {
-        Command::new(self.folder.join(program))
+        let folder = if program == "deskside-agent" { &self.agent } else { &self.server };
+        Command::new(folder.join(program))
     }
+}
+
+fn cargo_build(arguments: &[&str]) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--bins"]).args(arguments).arg("--manifest-path").arg(manifest);
+    let status = build.status().context("starting cargo")?;
+    if !status.success() {
+        bail!("the build went wrong; what cargo says is above");
+    }
+    Ok(())
 }
 
 /// A program that runs. It is asked to end when this is dropped, and made to after a while.

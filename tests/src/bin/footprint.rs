@@ -37,9 +37,12 @@ struct Arguments {
     /// Seconds to wait before, so that the first looks are over.
     #[arg(long, default_value_t = 90)]
     settle: u64,
-    /// Profile to build with.
+    /// Profile to build the agent with.
     #[arg(long, default_value = "small")]
     profile: String,
+    /// Profile to build the server with.
+    #[arg(long, default_value = "release")]
+    server_profile: String,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -57,8 +60,8 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Line>> {
-    note(&format!("building with profile {}", arguments.profile))?;
-    let programs = Programs::build(&arguments.profile)?;
+    note(&format!("building with the profiles {} and {}", arguments.profile, arguments.server_profile))?;
+    let programs = Programs::build_apart(&arguments.profile, &arguments.server_profile)?;
     let folder = tempfile::Builder::new().prefix("deskside-footprint-").tempdir()?;
     let mut house = House::open(programs, folder.path()).await?;
     house.enrol()?;
@@ -229,7 +232,11 @@ fn report(arguments: &Arguments, lines: &[Line]) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     writeln!(out, "\nmachine     {cores} × {model}, Linux {}", kernel.trim())?;
-    writeln!(out, "conditions  profile {}, default policy, connected to a server on this machine", arguments.profile)?;
+    writeln!(
+        out,
+        "conditions  agent built with profile {}, default policy, connected to a server on this machine",
+        arguments.profile
+    )?;
     writeln!(
         out,
         "            idle {} s after {} s to settle; {ROUNDS} rounds of the rest\n",

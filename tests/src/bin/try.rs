@@ -25,9 +25,6 @@ struct Arguments {
     /// Keep the server's and the agent's files in this folder [default: a temporary one, removed at the end].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Profile to build with.
-    #[arg(long, default_value = "dev", value_name = "PROFILE")]
-    profile: String,
 }
 
 fn main() -> ExitCode {
@@ -54,8 +51,8 @@ async fn until_told_to_end(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let steps = Steps::begin(&format!("building ({} profile; the first time takes a few minutes)", arguments.profile))?;
-    let programs = Programs::build(&arguments.profile)?;
+    let steps = Steps::begin("building; the first time takes a few minutes")?;
+    let programs = Programs::build()?;
     steps.done("built")?;
 
     let temporary = tempfile::Builder::new().prefix("deskside-try-").tempdir()?;
