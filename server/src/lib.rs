@@ -1,5 +1,6 @@
 //! The Deskside server: takes readings in, keeps them, and gives technicians the evidence.
 
+pub mod app;
 pub mod blobs;
 pub mod case;
 pub mod cli;

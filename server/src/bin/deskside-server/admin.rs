@@ -1,0 +1,243 @@
+//! Tokens, devices and technicians: what the operator makes, lists and takes back, while the server runs or not.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Subcommand;
+use deskside_proto::{invite, v1::Invite};
+use deskside_server::{
+    app::Folder,
+    config::{self, Config},
+    identity::{Authority, Secret, hash},
+    store::{Db, Devices, NewTechnician, NewToken, Role, Technicians, Tokens},
+};
+use jiff::{Span, SpanRelativeTo, Timestamp};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Place, screen};
+
+/// Longest name of a technician.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Longest life of a token.
+const EXPIRES_DAYS_MAX: i64 = 365;
+
+#[derive(Subcommand)]
+pub(crate) enum Token {
+    /// Makes a token and prints the string that `deskside-agent enroll` takes.
+    Create {
+        /// How many machines it lets in.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        uses: u32,
+        /// How long it is good: 30m, 24h, 7d.
+        #[arg(long, default_value = "24h")]
+        expires: String,
+        /// How agents reach this server ("host:port"), most likely first; without, what the configuration says.
+        #[arg(long)]
+        address: Vec<String>,
+    },
+    /// Lists tokens; their secrets are not kept.
+    List,
+    /// Takes a token back.
+    Revoke {
+        /// Its id, as listed.
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Device {
+    /// Lists devices.
+    List,
+    /// Cuts a device off for good, at once.
+    Revoke {
+        /// Id, beginning of it, or host name.
+        device: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Technician {
+    /// Adds a technician, or gives one a new token, and prints the string that `deskside login` takes.
+    Add {
+        /// Name.
+        name: String,
+        /// viewer reads; technician asks, collects and works on tickets; admin may everything.
+        #[arg(long, default_value_t = Role::Technician)]
+        role: Role,
+        /// How technicians reach this server ("host:port"), most likely first; without, what the configuration says.
+        #[arg(long)]
+        address: Vec<String>,
+    },
+    /// Lists technicians.
+    List,
+    /// Lets a technician in no more.
+    Revoke {
+        /// Name.
+        name: String,
+    },
+}
+
+pub(crate) async fn token(place: &Place, config: &Config, command: Token) -> Result<()> {
+    let folder = Folder::open(place.data.clone())?;
+    let db = Db::open(&folder.store())?;
+    match command {
+        Token::Create { uses, expires, address } => {
+            let now_ms = Timestamp::now().as_millisecond();
+            let expires_ms = now_ms + lifetime_ms(&expires)?;
+            let (secret, id) = (Secret::draw()?, short_id());
+            let agents = folder.addresses().map_or(config.agents.listen, |told| told.agents);
+            let addresses = addresses(address, &config.agents.addresses, agents)?;
+            let text = written(&folder, &secret, addresses.clone())?;
+            let token = NewToken { id: id.clone(), secret_sha256: hash(secret.bytes()), uses, expires_ms };
+            db.add_token(token, now_ms).await?;
+            if place.json {
+                return screen::json(&json!({
+                    "id": id, "token": text, "uses": uses, "expires_ms": expires_ms, "addresses": addresses
+                }));
+            }
+            screen::say(&text);
+        }
+        Token::List => {
+            let tokens = db.tokens().await?;
+            if place.json {
+                return screen::json(&tokens);
+            }
+            let now_ms = Timestamp::now().as_millisecond();
+            let rows = tokens.into_iter().map(|token| {
+                let state = match () {
+                    () if token.revoked => "revoked",
+                    () if token.expires_ms <= now_ms => "expired",
+                    () if token.used >= token.uses => "used up",
+                    () => "good",
+                };
+                let used = format!("{} of {}", token.used, token.uses);
+                vec![token.id, state.into(), used, screen::time(token.created_ms), screen::time(token.expires_ms)]
+            });
+            let nothing = "no tokens; make one: deskside-server token create";
+            screen::table(&["ID", "STATE", "USED", "MADE", "EXPIRES"], rows.collect(), nothing);
+        }
+        Token::Revoke { id } => {
+            ensure!(db.revoke_token(&id).await?, "no token {id:?}; `deskside-server token list` lists them");
+            screen::remark(&format!("token {id} is revoked; machines that it let in stay"));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn device(place: &Place, command: Device) -> Result<()> {
+    let folder = Folder::open(place.data.clone())?;
+    let db = Db::open(&folder.store())?;
+    match command {
+        Device::List => {
+            let devices = db.devices().await?;
+            if place.json {
+                return screen::json(&devices);
+            }
+            let rows = devices.into_iter().map(|device| {
+                let state = if device.revoked { "revoked" } else { "enrolled" };
+                let (seen, enrolled) = (screen::time(device.seen_ms), screen::time(device.enrolled_ms));
+                vec![device.name, device.id.to_string(), state.into(), device.os, device.agent_version, seen, enrolled]
+            });
+            let header = ["NAME", "ID", "STATE", "SYSTEM", "AGENT", "SEEN", "ENROLLED"];
+            screen::table(&header, rows.collect(), "no devices; make a token: deskside-server token create");
+        }
+        Device::Revoke { device } => {
+            let found = db.find_devices(&device).await?;
+            let [one] = found.as_slice() else {
+                let listed: Vec<String> = found.iter().map(|found| format!("{} {}", found.name, found.id)).collect();
+                if listed.is_empty() {
+                    bail!("no device {device:?}; `deskside-server device list` lists them");
+                }
+                bail!("{device:?} could be any of these; name one by its id: {}", listed.join(", "));
+            };
+            ensure!(
+                db.revoke_device(one.id, Timestamp::now().as_millisecond()).await?,
+                "{} {} is revoked already",
+                one.name,
+                one.id
+            );
+            screen::remark(&format!("{} {} is revoked; a running server cuts it off at once", one.name, one.id));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn technician(place: &Place, config: &Config, command: Technician) -> Result<()> {
+    let folder = Folder::open(place.data.clone())?;
+    let db = Db::open(&folder.store())?;
+    match command {
+        Technician::Add { name, role, address } => {
+            let is_name = !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX;
+            ensure!(
+                is_name && !name.contains(char::is_control),
+                "a name has 1 to {NAME_CHARS_MAX} printable characters"
+            );
+            let secret = Secret::draw()?;
+            let desk = folder.addresses().map_or(config.desk.listen, |told| told.desk);
+            let addresses = addresses(address, &config.desk.addresses, desk)?;
+            let text = written(&folder, &secret, addresses.clone())?;
+            let technician = NewTechnician { name: name.clone(), role, secret_sha256: hash(secret.bytes()) };
+            db.add_technician(technician, Timestamp::now().as_millisecond()).await?;
+            if place.json {
+                return screen::json(&json!({ "name": name, "role": role, "token": text, "addresses": addresses }));
+            }
+            screen::say(&text);
+        }
+        Technician::List => {
+            let technicians = db.technicians().await?;
+            if place.json {
+                return screen::json(&technicians);
+            }
+            let rows = technicians.into_iter().map(|one| {
+                let state = if one.revoked { "revoked" } else { "good" };
+                vec![one.name, one.role.to_string(), state.into(), screen::time(one.added_ms)]
+            });
+            let nothing = "no technicians; add one: deskside-server technician add NAME";
+            screen::table(&["NAME", "ROLE", "STATE", "ADDED"], rows.collect(), nothing);
+        }
+        Technician::Revoke { name } => {
+            let revoked = db.revoke_technician(&name).await?;
+            ensure!(revoked, "no technician {name:?} to revoke; `deskside-server technician list` lists them");
+            screen::remark(&format!("{name} is let in no more"));
+        }
+    }
+    Ok(())
+}
+
+fn written(folder: &Folder, secret: &Secret, addresses: Vec<String>) -> Result<String> {
+    let authority = Authority::open(&folder.identity()?)?;
+    let invite = Invite { addresses, ca_sha256: authority.sha256().to_vec(), secret: secret.bytes().to_vec() };
+    Ok(invite::write(&invite))
+}
+
+/// How the other side reaches us: as asked, as configured, or as we listen. Why this host's name where we listen everywhere: it is what others
+/// know; "localhost" serves the machine itself.
+fn addresses(asked: Vec<String>, configured: &[String], listen: std::net::SocketAddr) -> Result<Vec<String>> {
+    for address in &asked {
+        config::check_address(address)?;
+    }
+    if !asked.is_empty() {
+        return Ok(asked);
+    }
+    if !configured.is_empty() {
+        return Ok(configured.to_vec());
+    }
+    if !listen.ip().is_unspecified() {
+        return Ok(vec![listen.to_string()]);
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let names = [name.trim(), "localhost"].into_iter().filter(|name| !name.is_empty());
+    Ok(names.map(|name| format!("{name}:{}", listen.port())).collect())
+}
+
+fn lifetime_ms(text: &str) -> Result<i64> {
+    let span: Span = text.parse().with_context(|| format!("{text:?} is no length of time: write 30m, 24h or 7d"))?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours())?;
+    let is_sensible = duration.as_secs() > 0 && duration.as_secs() <= EXPIRES_DAYS_MAX * 24 * 3_600;
+    ensure!(is_sensible, "a token is good for more than nothing and {EXPIRES_DAYS_MAX} days at most");
+    Ok(duration.as_millis().try_into()?)
+}
+
+fn short_id() -> String {
+    Uuid::new_v4().simple().to_string().chars().take(8).collect()
+}
