@@ -241,7 +241,7 @@ impl Course {
     fn end(&mut self, now_ms: i64, state: CollectionState, outcome: Outcome, why: &str) -> Vec<Act> {
         let asked = if self.collection.tables.is_empty() { &self.all_tables } else { &self.collection.tables };
         self.collection.parts = asked.iter().map(|name| missing(name, outcome, why)).collect();
-        self.finish(now_ms, state, why.to_owned())
+        self.finish(now_ms, state, why)
     }
 
     fn settle(&mut self, now_ms: i64, evidence: Uuid, mut parts: Vec<PartOutcome>) -> Vec<Act> {
@@ -266,14 +266,14 @@ impl Course {
         };
         self.collection.parts = parts;
         self.collection.evidence = Some(evidence);
-        self.finish(now_ms, state, note)
+        self.finish(now_ms, state, &note)
     }
 
-    fn finish(&mut self, now_ms: i64, state: CollectionState, note: String) -> Vec<Act> {
+    fn finish(&mut self, now_ms: i64, state: CollectionState, note: &str) -> Vec<Act> {
         self.doing = Doing::Idle { not_before_ms: i64::MAX };
         self.collection.state = state;
         self.collection.ended_ms = now_ms;
-        self.collection.note.clone_from(&note);
+        note.clone_into(&mut self.collection.note);
         vec![Act::Save { tell: Some(format!("collection {}: {note}", state.name())) }]
     }
 

@@ -28,7 +28,7 @@ const PACK_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const SAVES_MAX: u32 = 60;
 
 /// Longest sleep between two looks at the clock. Why: the clock may be set while it waits.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// The collections under way; cheap to clone.
 #[derive(Clone)]

@@ -94,7 +94,7 @@ fn lost_sessions_are_never_held_against_a_device() {
     }
 }
 
-/// Numbers from a seed (SplitMix64).
+/// Numbers from a seed (`SplitMix64`).
 struct Seed(u64);
 
 impl Seed {

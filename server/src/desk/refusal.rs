@@ -4,6 +4,7 @@ use tonic::Status;
 use tracing::error;
 
 /// Something of our own went wrong. The whole of it goes to the log; the technician is told enough to report it.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 pub(super) fn internal(error: anyhow::Error) -> Status {
     error!(error = format!("{error:#}"), "a call of the desk failed");
     Status::internal(format!("the server could not do it: {error:#}"))

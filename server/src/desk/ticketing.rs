@@ -77,9 +77,10 @@ impl Desk {
             return Err(Status::invalid_argument("a ticket is escalated or closed, not both at once"));
         }
         let only_note = request.assign.is_none() && request.link.is_none() && !request.escalate && !request.close;
-        let mut ticket = match only_note {
-            true => self.ticket_by_number(request.number).await?,
-            false => self.open_ticket_by_number(request.number).await?,
+        let mut ticket = if only_note {
+            self.ticket_by_number(request.number).await?
+        } else {
+            self.open_ticket_by_number(request.number).await?
         };
         let (mut change, mut asked) = (TicketChange::default(), Vec::new());
         if let Some(name) = &request.link {

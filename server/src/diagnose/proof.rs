@@ -64,7 +64,7 @@ impl Proof<'_> {
             };
             match self.pairs().find(|(column, _value)| column.name == name) {
                 Some((column, value)) => text.push_str(&self.text(column, value)),
-                None => text.push_str(&format!("{{{name}}}")),
+                None => text.extend(["{", name, "}"]),
             }
             rest = after;
         }

@@ -151,7 +151,7 @@ pub fn check_rule(id: &str, tables: &serde_json::Value) -> anyhow::Result<Vec<Fi
         let rows = given.get(table).and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let rows: Vec<(i64, Vec<Value>)> =
             rows.iter().map(|row| made_up(&schema, row)).collect::<anyhow::Result<_>>()?;
-        view.add(&schema, rows, CHECKED_AT_MS)?;
+        view.add(&schema, &rows, CHECKED_AT_MS)?;
     }
     view.seal()?;
     view.ask(rule)

@@ -74,7 +74,7 @@ impl View {
         view.connection.execute_batch("BEGIN")?;
         for table in known.iter().filter(|table| readable(table.outcome())) {
             let rows = opened(table);
-            view.add(&table.schema, rows, table.seen_ms())?;
+            view.add(&table.schema, &rows, table.seen_ms())?;
         }
         let row = vec![
             Value::Text(about.name.clone()),
@@ -84,7 +84,7 @@ impl View {
             Value::Uint(about.lost),
             Value::Text(about.agent_version.clone()),
         ];
-        view.add(&DEVICE, vec![(about.now_ms, row)], about.now_ms)?;
+        view.add(&DEVICE, &[(about.now_ms, row)], about.now_ms)?;
         view.connection.execute_batch("COMMIT")?;
         view.seal()?;
         Ok(view)
@@ -96,12 +96,7 @@ impl View {
     }
 
     /// Adds a table. `_at_ms` is when a row was read, `_age_s` how long ago it was last known to be so.
-    pub(super) fn add(
-        &mut self,
-        schema: &TableSchema,
-        rows: Vec<(i64, Vec<Value>)>,
-        seen_ms: i64,
-    ) -> anyhow::Result<()> {
+    pub(super) fn add(&mut self, schema: &TableSchema, rows: &[(i64, Vec<Value>)], seen_ms: i64) -> anyhow::Result<()> {
         let columns: Vec<String> = schema.columns.iter().map(|column| quoted(&column.name)).collect();
         let columns = [columns, vec!["_at_ms".into(), "_age_s".into()]].concat();
         let table = quoted(&schema.name);
@@ -139,7 +134,7 @@ impl View {
 
     fn rows(&self, rule: &Rule) -> anyhow::Result<Vec<Finding>> {
         let mut statement = self.connection.prepare(&rule.sql)?;
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let columns: Vec<ColumnSchema> = names.iter().map(|name| self.column(rule, name)).collect();
         bind_now(&mut statement, self.now_ms)?;
         let mut found = statement.raw_query();
