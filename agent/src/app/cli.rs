@@ -17,6 +17,7 @@ use super::facts::{Facts, VERSION};
 use super::settings::Settings;
 use super::{live, only_one, tables};
 use crate::collect::{Collector, Registry, look_once, record_host};
+use crate::host::hold_little_memory;
 use crate::redact::Redactor;
 use crate::schedule::{LANES, STUCK_MAX};
 use crate::uplink::enroll::{Applicant, enroll};
@@ -108,7 +109,10 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
     let settings: Settings = config::read(&arguments.config)?;
     match &arguments.verb {
         Verb::Enroll { token } => enroll_here(&settings, &arguments.state, token, out),
-        Verb::Run => on_runtime(super::run(settings, &arguments.state, registry)),
+        Verb::Run => {
+            hold_little_memory();
+            on_runtime(super::run(settings, &arguments.state, registry))
+        }
         Verb::Status { json } => {
             let status = local::status(&arguments.state)?;
             if *json { tables::json(&serde_json::to_value(status)?, out) } else { tables::status(&status, out) }

@@ -8,7 +8,7 @@ mod live;
 mod recorded;
 mod recording;
 
-pub use live::{Live, LiveOptions};
+pub use live::{Live, LiveOptions, hold_little_memory};
 pub use recorded::Recorded;
 pub use recording::{Clean, Recording, Size};
 
@@ -105,7 +105,9 @@ pub trait Host: Send + Sync {
 
     /// A file's text; what is not UTF-8 is marked with U+FFFD.
     fn text(&self, path: &str) -> io::Result<String> {
-        Ok(String::from_utf8_lossy(&self.read(path)?).into_owned())
+        // Why not lossy at once: that copies a text that is fine, and some are megabytes long.
+        let text = String::from_utf8(self.read(path)?);
+        Ok(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// A one-line file, trimmed; absent where it cannot be read or is empty.

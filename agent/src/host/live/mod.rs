@@ -8,9 +8,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use memory::hold_little_memory;
+
 use super::{Before, Host, Netlink, READ_BYTES_MAX, Ran, Space};
 
 mod ipp;
+mod memory;
 mod netlink;
 mod run;
 mod space;
