@@ -1,0 +1,417 @@
+//! Each rule about hardware, system, logs and Deskside itself on rows that it must find, and on rows like them that it must leave alone.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+
+use deskside_server::diagnose::rules::{self, CHECKED_AT_MS, check_rule};
+use serde_json::{Value, json};
+
+const MIB: u64 = 1024 * 1024;
+const GIB: u64 = 1024 * MIB;
+
+/// Rule, rows that it must find once, what the title must hold, and rows that it must leave alone.
+struct Sample {
+    rule: &'static str,
+    finds: Value,
+    title: &'static str,
+    passes: Vec<Value>,
+}
+
+fn sample(rule: &'static str, finds: Value, title: &'static str, passes: Vec<Value>) -> Sample {
+    Sample { rule, finds, title, passes }
+}
+
+fn filesystem(used_percent: f64, available_bytes: u64, more: &Value) -> Value {
+    let mut row = json!({
+        "mount_point": "/home", "source": "/dev/sda2", "type": "ext4", "total_bytes": 100 * GIB,
+        "available_bytes": available_bytes, "used_percent": used_percent,
+    });
+    row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({ "filesystems": [row] })
+}
+
+fn service(more: &Value) -> Value {
+    let mut row = json!({
+        "name": "cups.service", "description": "CUPS", "active_state": "active", "sub_state": "running", "result": "success",
+    });
+    row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({ "services": [row] })
+}
+
+/// The same message so many times, a second apart.
+fn log(times: i64, program: &str, priority: u8, message: &str) -> Value {
+    let line = |second: i64| {
+        json!({
+            "at_ms": CHECKED_AT_MS - second * 1_000, "source": "journal", "position": second.to_string(),
+            "program": program, "priority": priority, "message": message,
+        })
+    };
+    json!({ "log_events": (0..times).map(line).collect::<Vec<_>>() })
+}
+
+fn kernel(message: &str) -> Value {
+    log(1, "kernel", 4, message)
+}
+
+fn row(table: &str, row: Value) -> Value {
+    json!({ table: [row] })
+}
+
+fn processes(count: usize, state: &str) -> Value {
+    let row = |pid: usize| json!({"pid": pid + 10, "parent_pid": 4, "name": "rsync", "state": state});
+    json!({ "processes": (0..count).map(row).collect::<Vec<_>>() })
+}
+
+fn filesystems() -> Vec<Sample> {
+    let snap = json!({"type": "squashfs", "mount_point": "/snap/x"});
+    vec![
+        sample(
+            "filesystem-full",
+            filesystem(99.5, GIB / 2, &json!({})),
+            "/home is full: 512.0 MiB left",
+            vec![
+                filesystem(98.0, 2 * GIB, &json!({})),
+                filesystem(100.0, 0, &snap),
+                filesystem(100.0, 0, &json!({"read_only": true})),
+            ],
+        ),
+        sample(
+            "filesystem-nearly-full",
+            filesystem(96.0, 4 * GIB, &json!({})),
+            "/home is 96.0 % full: 4.0 GiB left",
+            vec![
+                filesystem(99.5, GIB / 2, &json!({})),
+                filesystem(96.0, 400 * GIB, &json!({})),
+                filesystem(60.0, 40 * GIB, &json!({})),
+            ],
+        ),
+        sample(
+            "filesystem-inodes",
+            filesystem(40.0, 60 * GIB, &json!({"inodes_total": 1000, "inodes_free": 49})),
+            "49 inodes left of 1000",
+            vec![
+                filesystem(40.0, 60 * GIB, &json!({"inodes_total": 1000, "inodes_free": 51})),
+                filesystem(40.0, 60 * GIB, &json!({"inodes_total": 0, "inodes_free": 0})),
+                filesystem(40.0, 60 * GIB, &json!({})),
+            ],
+        ),
+        sample(
+            "filesystem-read-only",
+            filesystem(40.0, 60 * GIB, &json!({"read_only": true})),
+            "/home may not be written to",
+            vec![
+                filesystem(40.0, 60 * GIB, &json!({})),
+                filesystem(100.0, 0, &json!({"read_only": true, "type": "iso9660", "mount_point": "/media/cd"})),
+                filesystem(40.0, 60 * GIB, &json!({"read_only": true, "mount_point": "/usr/share/x"})),
+            ],
+        ),
+    ]
+}
+
+fn services_and_software() -> Vec<Sample> {
+    vec![
+        sample(
+            "service-failed",
+            service(&json!({"active_state": "failed", "sub_state": "failed", "result": "exit-code", "exit_status": 1})),
+            "Service cups.service has failed (exit-code)",
+            vec![service(&json!({})), service(&json!({"active_state": "inactive", "result": "success"}))],
+        ),
+        sample(
+            "service-restart-loop",
+            service(&json!({"active_state": "activating", "sub_state": "auto-restart", "restarts": 3})),
+            "starts over and over (3 times)",
+            vec![service(&json!({"restarts": 9})), service(&json!({"active_state": "failed", "restarts": 5}))],
+        ),
+        sample(
+            "service-restarted-often",
+            service(&json!({"restarts": 5})),
+            "was restarted 5 times",
+            vec![service(&json!({"restarts": 4})), service(&json!({"active_state": "failed", "restarts": 5}))],
+        ),
+        sample(
+            "packages-broken",
+            json!({"packages": [
+                {"name": "vim", "status": "half-configured"}, {"name": "gone", "status": "config-files"}, {"name": "ok"},
+            ]}),
+            "Software is half installed: vim (half-configured)",
+            vec![
+                row("packages", json!({"name": "ok", "status": ""})),
+                row("packages", json!({"status": "config-files"})),
+            ],
+        ),
+    ]
+}
+
+fn memory(available: u64, swap_used: u64) -> Value {
+    row(
+        "memory",
+        json!({
+            "total_bytes": 8 * GIB, "available_bytes": available, "swap_total_bytes": GIB, "swap_used_bytes": swap_used,
+        }),
+    )
+}
+
+fn load(more: &Value) -> Value {
+    let mut load = json!({"load_1": 1.0, "load_5": 1.0, "load_15": 1.0, "processors": 4});
+    load.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    row("load", load)
+}
+
+fn use_of_the_machine() -> Vec<Sample> {
+    let hog = |resident: u64| json!({"processes": [{"name": "java", "pid": 9, "resident_bytes": resident}], "memory": [{"total_bytes": 8 * GIB}]});
+    let quiet = || load(&json!({}));
+    vec![
+        sample("memory-short", memory(200 * MIB, 0), "200.0 MiB available of 8.0 GiB", vec![memory(GIB, GIB)]),
+        sample("swap-full", memory(GIB, GIB), "Swap is full", vec![memory(4 * GIB, GIB), memory(GIB, GIB / 2)]),
+        sample(
+            "memory-pressure",
+            load(&json!({"memory_full_60": 12.5})),
+            "waits for memory 12.5 %",
+            vec![quiet(), load(&json!({"memory_full_60": 10.0, "memory_some_60": 90.0}))],
+        ),
+        sample("disk-pressure", load(&json!({"io_full_60": 35.0})), "waits for a disk 35.0 %", vec![quiet()]),
+        sample(
+            "cpu-pressure",
+            load(&json!({"cpu_some_60": 70.0, "load_5": 9.0})),
+            "70.0 % of the time",
+            vec![quiet(), load(&json!({"cpu_some_60": 70.0}))],
+        ),
+        sample(
+            "load-high",
+            load(&json!({"load_15": 13.0})),
+            "on 4 processors",
+            vec![quiet(), load(&json!({"load_15": 13.0, "cpu_some_60": 80.0}))],
+        ),
+        sample("processes-wait-for-disk", processes(3, "D"), "3 processes stand still", vec![processes(2, "D")]),
+        sample(
+            "processes-not-collected",
+            processes(3, "Z"),
+            "Process 4 leaves",
+            vec![processes(2, "Z"), processes(9, "S")],
+        ),
+        sample("process-takes-memory", hog(5 * GIB), "java holds 5.0 GiB", vec![hog(3 * GIB)]),
+        sample(
+            "cpu-waits-for-disk",
+            row("cpu", json!({"iowait_percent": 55.0})),
+            "55.0 %",
+            vec![row("cpu", json!({"iowait_percent": 5.0})), row("cpu", json!({}))],
+        ),
+        sample(
+            "cpu-stolen",
+            row("cpu", json!({"steal_percent": 30.0})),
+            "takes 30.0 %",
+            vec![row("cpu", json!({"steal_percent": 3.0})), row("cpu", json!({}))],
+        ),
+    ]
+}
+
+fn battery(more: &Value) -> Value {
+    let mut battery = json!({"name": "BAT0", "status": "Full", "cycles": 700});
+    battery.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    row("batteries", battery)
+}
+
+fn disk(more: &Value) -> Value {
+    let mut disk = json!({"name": "sda", "model": "Acme", "state": "running", "transport": "sata"});
+    disk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    row("disks", disk)
+}
+
+fn hardware() -> Vec<Sample> {
+    vec![
+        sample("disk-offline", disk(&json!({"state": "offline"})), "sda (Acme) is offline", vec![disk(&json!({}))]),
+        sample(
+            "disk-read-only",
+            disk(&json!({"read_only": true})),
+            "accepts no more writes",
+            vec![disk(&json!({})), disk(&json!({"read_only": true, "transport": "usb", "removable": true}))],
+        ),
+        sample(
+            "battery-worn-out",
+            battery(&json!({"health_percent": 40.0})),
+            "holds 40.0 %",
+            vec![battery(&json!({"health_percent": 60.0})), battery(&json!({}))],
+        ),
+        sample(
+            "battery-worn",
+            battery(&json!({"health_percent": 79.9})),
+            "holds 79.9 %",
+            vec![
+                battery(&json!({"health_percent": 80.0})),
+                battery(&json!({"health_percent": 40.0})),
+                battery(&json!({})),
+            ],
+        ),
+        sample(
+            "battery-not-charging",
+            battery(&json!({"status": "Not charging", "charge_percent": 20.0})),
+            "does not charge, at 20.0 %",
+            vec![battery(&json!({"status": "Not charging", "charge_percent": 80.0}))],
+        ),
+    ]
+}
+
+fn hardware_in_the_log() -> Vec<Sample> {
+    vec![
+        sample(
+            "disk-errors-in-log",
+            kernel("blk_update_request: I/O error, dev sda, sector 2048 op 0x0:(READ)"),
+            "could not read or write a disk (1 times",
+            vec![kernel("blk_update_request: I/O error, dev fd0, sector 0"), log(1, "dd", 3, "I/O error, dev sda")],
+        ),
+        sample(
+            "disk-resets-in-log",
+            kernel("nvme nvme0: I/O 12 QID 3 timeout, aborting"),
+            "was reset (1 times",
+            vec![kernel("nvme nvme0: 8/0/0 default/read/poll queues")],
+        ),
+        sample(
+            "machine-check",
+            kernel("mce: [Hardware Error]: Machine check events logged"),
+            "reported a hardware error",
+            vec![kernel("mce: CPU supports 9 MCE banks")],
+        ),
+        sample(
+            "too-hot",
+            kernel("CPU3: Core temperature above threshold, cpu clock throttled (total events = 1)"),
+            "too hot",
+            vec![kernel("CPU3: Core temperature/speed normal")],
+        ),
+        sample("gpu-hang", kernel("NVRM: Xid (PCI:0000:01:00): 79"), "hung (1 times", vec![kernel("NVRM: loading")]),
+        sample(
+            "usb-trouble",
+            log(3, "kernel", 3, "usb 1-4: device not accepting address 5, error -71"),
+            "drops out (3 times",
+            vec![log(2, "kernel", 3, "usb 1-4: device not accepting address 5, error -71")],
+        ),
+        sample(
+            "firmware-missing",
+            kernel("i915 0000:00:02.0: Direct firmware load for i915/x.bin failed with error -2"),
+            "i915/x.bin",
+            vec![kernel("i915: firmware loaded")],
+        ),
+    ]
+}
+
+fn system_in_the_log() -> Vec<Sample> {
+    vec![
+        sample(
+            "killed-for-memory",
+            kernel("Out of memory: Killed process 812 (java) total-vm:9000kB"),
+            "Killed process 812 (java)",
+            vec![kernel("oom_reaper: reaped process 812")],
+        ),
+        sample(
+            "filesystem-errors-in-log",
+            kernel("EXT4-fs error (device sda2): ext4_find_entry:1455: inode #2"),
+            "A file system is damaged: EXT4-fs error",
+            vec![kernel("EXT4-fs (sda2): mounted filesystem with ordered data mode")],
+        ),
+        sample(
+            "kernel-fault",
+            kernel("BUG: kernel NULL pointer dereference, address: 0000000000000000"),
+            "The kernel itself failed",
+            vec![log(1, "app", 3, "BUG: please report")],
+        ),
+        sample(
+            "tasks-hung",
+            kernel("INFO: task rsync:812 blocked for more than 120 seconds."),
+            "rsync:812",
+            vec![kernel("task rsync finished")],
+        ),
+        sample(
+            "program-crashes",
+            log(3, "kernel", 6, "viewer[9]: segfault at 0 ip 00007f sp 00007f error 4"),
+            "(3 times in the last day)",
+            vec![log(2, "kernel", 6, "viewer[9]: segfault at 0 ip 00007f sp 00007f error 4")],
+        ),
+        sample(
+            "no-space-in-log",
+            log(2, "cupsd", 3, "write: No space left on device"),
+            "cupsd had no room to write (2 times",
+            vec![log(2, "cupsd", 3, "space left")],
+        ),
+        sample(
+            "certificate-errors-in-log",
+            log(1, "curl", 4, "SSL certificate problem: certificate has expired"),
+            "curl does not accept a certificate",
+            vec![log(1, "curl", 4, "certificate renewed")],
+        ),
+        sample("log-alarms", log(1, "raidd", 1, "array degraded"), "raidd raised an alarm", vec![log(9, "x", 3, "no")]),
+        sample(
+            "log-errors",
+            log(3, "sssd", 3, "cannot contact any KDC"),
+            "sssd logged 3 errors in the last day; the latest: cannot contact any KDC",
+            vec![log(2, "sssd", 3, "cannot"), log(9, "sssd", 4, "cannot")],
+        ),
+    ]
+}
+
+fn deskside() -> Vec<Sample> {
+    let device = |row: Value| json!({ "device": [row] });
+    let clock = |offset: i64| device(json!({"connected": true, "clock_offset_ms": offset}));
+    vec![
+        sample("clock-wrong", clock(-400_000), "off by 6 min", vec![clock(300_000), clock(0)]),
+        sample("clock-off", clock(9_000), "off by 9 s", vec![clock(-5_000), clock(400_000)]),
+        sample("device-off", device(json!({"connected": false})), "is off", vec![device(json!({"connected": true}))]),
+        sample("readings-lost", device(json!({"lost": 3})), "3 readings were lost", vec![device(json!({"lost": 0}))]),
+        sample(
+            "looks-timed-out",
+            row("agent", json!({"timed_out": 5})),
+            "5 looks",
+            vec![row("agent", json!({"timed_out": 4}))],
+        ),
+        sample("record-damaged", row("agent", json!({"set_aside": 1})), "(1 times)", vec![row("agent", json!({}))]),
+    ]
+}
+
+fn samples() -> Vec<Sample> {
+    [
+        filesystems(),
+        services_and_software(),
+        use_of_the_machine(),
+        hardware(),
+        hardware_in_the_log(),
+        system_in_the_log(),
+        deskside(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+#[test]
+fn each_rule_finds_what_it_is_for() {
+    for Sample { rule, finds, title, .. } in samples() {
+        let found = check_rule(rule, &finds).unwrap();
+        assert_eq!(found.len(), 1, "{rule} on {finds}: {found:#?}");
+        let told = &found[0];
+        assert!(told.title.contains(title), "{rule}: {:?} lacks {title:?}", told.title);
+        for text in [&told.title, &told.cause, &told.next_step] {
+            assert!(!text.contains('{') && !text.is_empty(), "{rule}: {text}");
+        }
+    }
+}
+
+#[test]
+fn each_rule_leaves_alone_what_only_looks_like_it() {
+    for Sample { rule, passes, .. } in samples() {
+        assert!(!passes.is_empty(), "{rule} has nothing that it must leave alone");
+        for rows in passes {
+            assert_eq!(check_rule(rule, &rows).unwrap(), [], "{rule} on {rows}");
+        }
+    }
+}
+
+#[test]
+fn no_rule_about_the_machine_is_without_a_sample() {
+    let sampled: BTreeSet<&str> = samples().iter().map(|sample| sample.rule).collect();
+    let elsewhere =
+        |rule: &&rules::Rule| matches!(rule.family, rules::FamilyName::Printing | rules::FamilyName::Network);
+    let missing: Vec<&str> = rules::all()
+        .iter()
+        .filter(|rule| !elsewhere(rule) && !sampled.contains(rule.id.as_str()))
+        .map(|rule| rule.id.as_str())
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
