@@ -243,6 +243,13 @@ fn a_silent_router_is_told_of_and_another_silent_neighbour_is_not() {
     finds("network-gateway-silent", &neighbor(true, "failed"), "192.0.2.1");
     passes("network-gateway-silent", &neighbor(false, "failed"));
     passes("network-gateway-silent", &neighbor(true, "stale"));
+    let two = json!({"neighbors": [
+        {"interface": "enp3s0", "address": "2001:db8::1", "gateway": true, "state": "failed"},
+        {"interface": "enp3s0", "address": "192.0.2.1", "gateway": true, "state": "reachable"},
+    ]});
+    finds("network-one-gateway-silent", &two, "The router 2001:db8::1 does not answer on enp3s0; 192.0.2.1 does");
+    passes("network-gateway-silent", &two);
+    passes("network-one-gateway-silent", &neighbor(true, "failed"));
 }
 
 #[test]

@@ -254,10 +254,14 @@ impl Course {
         let short = parts.iter().filter(|part| !came(part));
         let short: Vec<String> =
             short.map(|part| format!("{} ({}: {})", part.name, show::outcome(part.outcome()), part.reason)).collect();
+        let absent = parts.iter().filter(|part| part.outcome() == Outcome::Unsupported);
+        let absent: Vec<&str> = absent.map(|part| part.name.as_str()).collect();
         let (state, note) = if parts.is_empty() {
             (CollectionState::Partial, "the device sent no parts".to_owned())
-        } else if short.is_empty() {
+        } else if short.is_empty() && absent.is_empty() {
             (CollectionState::Done, format!("every part came ({whole})"))
+        } else if short.is_empty() {
+            (CollectionState::Done, format!("every part came ({whole}); not on this machine: {}", absent.join(", ")))
         } else {
             (
                 CollectionState::Partial,
