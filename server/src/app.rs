@@ -185,3 +185,6 @@ async fn listen(address: SocketAddr, whom: &str) -> Result<(TcpListener, SocketA
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use deskside_proto::v1::{Answer, Cancel, Command, ToAgent, to_agent};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 /// Messages that wait to be sent to one agent.
@@ -77,7 +77,13 @@ struct Line {
     session: u64,
     outgoing: mpsc::Sender<ToAgent>,
     cut: watch::Sender<Option<CutReason>>,
-    asked: HashMap<String, mpsc::Sender<Answer>>,
+    asked: HashMap<String, Asked>,
+}
+
+/// One command under way: the way to the one who asked, and what ends its watch when it is dropped.
+struct Asked {
+    answers: mpsc::Sender<Answer>,
+    _under_way: oneshot::Sender<()>,
 }
 
 /// One session's end of the switchboard; dropping it hangs up.
@@ -138,6 +144,7 @@ impl Switchboard {
         }
         let (id, deadline_ms) = (command.id.clone(), command.deadline_ms);
         let (sender, answers) = mpsc::channel(ANSWERS_MAX);
+        let (under_way, ended) = oneshot::channel();
         let session = {
             let mut lines = self.lines();
             let line = lines.get_mut(&device).ok_or(NotReached::NotConnected)?;
@@ -149,10 +156,10 @@ impl Switchboard {
                 mpsc::error::TrySendError::Full(_) => NotReached::Busy,
                 mpsc::error::TrySendError::Closed(_) => NotReached::NotConnected,
             })?;
-            line.asked.insert(id.clone(), sender.clone());
+            line.asked.insert(id.clone(), Asked { answers: sender.clone(), _under_way: under_way });
             line.session
         };
-        tokio::spawn(self.clone().watch((device, session), id, sender, deadline_ms));
+        tokio::spawn(self.clone().watch((device, session), id, sender, ended, deadline_ms));
         Ok(answers)
     }
 
@@ -185,7 +192,14 @@ impl Switchboard {
     }
 
     /// Follows one command until it is answered, given up, or too late.
-    async fn watch(self, at: (Uuid, u64), id: String, sender: mpsc::Sender<Answer>, deadline_ms: u32) {
+    async fn watch(
+        self,
+        at: (Uuid, u64),
+        id: String,
+        sender: mpsc::Sender<Answer>,
+        ended: oneshot::Receiver<()>,
+        deadline_ms: u32,
+    ) {
         let deadline = Duration::from_millis(deadline_ms.into()) + TRAVEL;
         let late = async {
             if deadline_ms == 0 {
@@ -194,6 +208,7 @@ impl Switchboard {
             tokio::time::sleep(deadline).await;
         };
         tokio::select! {
+            _dropped = ended => {}
             () = sender.closed() => self.give_up(at, &id, None).await,
             () = late => self.give_up(at, &id, Some("the device did not answer in time")).await,
         }
@@ -215,7 +230,7 @@ impl Switchboard {
         let mut lines = self.lines();
         let line = lines.get_mut(&device).filter(|line| line.session == session)?;
         let asked = line.asked.remove(id)?;
-        Some((asked, line.outgoing.clone()))
+        Some((asked.answers, line.outgoing.clone()))
     }
 
     fn lines(&self) -> MutexGuard<'_, HashMap<Uuid, Line>> {
@@ -238,7 +253,7 @@ impl Call {
             .lines()
             .get(&self.device)
             .filter(|line| line.session == self.session)
-            .and_then(|line| line.asked.get(&id).cloned());
+            .and_then(|line| line.asked.get(&id).map(|asked| asked.answers.clone()));
         let Some(asked) = asked else { return };
         let sent = asked.send_timeout(answer, SLOW_READER).await;
         if is_last {
@@ -265,7 +280,7 @@ impl Drop for Call {
 
 fn hang_up(line: Line) {
     for (id, asked) in line.asked {
-        asked.try_send(last(&id, CONNECTION_LOST)).ok();
+        asked.answers.try_send(last(&id, CONNECTION_LOST)).ok();
     }
 }
 
