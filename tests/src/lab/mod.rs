@@ -1,5 +1,7 @@
 //! Real components in private rooms: each starts in a folder of its own, touches nothing of the machine's, and ends with its owner.
 
 pub mod cups;
+pub mod disk;
 pub mod journald;
 pub mod netns;
+pub mod process;

@@ -1,0 +1,356 @@
+//! The real programs as processes, each with a folder of its own: started, killed, stopped and started again as a test wants it.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use deskside_agent::local::Status;
+use deskside_proto::rows::Row;
+use deskside_proto::v1::{LogEvent, Reading};
+use deskside_server::store::{Db, Readings};
+use prost::Message;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
+
+use crate::house::{Addresses, said};
+
+/// How long something that is expected may take.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a program may take to end when asked.
+const END_MAX: Duration = Duration::from_secs(8);
+/// Between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(25);
+/// Most readings that are fetched from a store.
+const READINGS_MAX: u32 = 100_000;
+
+/// Waits until a condition gives something.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = condition()? {
+            return Ok(found);
+        }
+        ensure!(begun.elapsed() < PATIENCE, "waited {} s in vain for {what}", PATIENCE.as_secs());
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// One of the workspace's programs, built beside this test.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("finding this test")?;
+    let folder = own.ancestors().nth(2).context("this test lies in no target folder")?;
+    let path = folder.join(name);
+    ensure!(path.exists(), "{} is missing: cargo build --workspace --bins", path.display());
+    Ok(path)
+}
+
+/// A process and its log.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
+        let file = File::options().create(true).append(true).open(log).context("making a log")?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
+        Ok(Self { child, log: log.to_owned() })
+    }
+
+    fn must_live(&mut self) -> anyhow::Result<()> {
+        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        bail!("it ended ({status}): {}", fs::read_to_string(&self.log).unwrap_or_default())
+    }
+
+    fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().context("killing a process")?;
+        self.child.wait().context("waiting for a process")?;
+        Ok(())
+    }
+
+    fn stop(mut self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).context("no process id")?;
+        kill_process(pid, Signal::TERM).context("stopping a process")?;
+        let begun = Instant::now();
+        while begun.elapsed() < END_MAX {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "it ended with {status}: {}", fs::read_to_string(&self.log)?);
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        bail!("it did not end within {} s: {}", END_MAX.as_secs(), fs::read_to_string(&self.log)?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended is as good as killed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A command, within a network namespace if there is one.
+fn command(program: &Path, namespace: Option<&str>) -> Command {
+    let Some(namespace) = namespace else { return Command::new(program) };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(program);
+    command
+}
+
+/// A server.
+#[derive(Debug)]
+pub struct Server {
+    data: PathBuf,
+    log: PathBuf,
+    namespace: Option<String>,
+    listen: (SocketAddr, SocketAddr),
+    process: Option<Process>,
+}
+
+impl Server {
+    /// A server with its data below a folder, listening on the loopback interface.
+    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_at(folder, None, IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// The same in a network namespace, listening on an address of it.
+    pub fn start_at(folder: &Path, namespace: Option<&str>, address: IpAddr) -> anyhow::Result<Self> {
+        let listen = SocketAddr::new(address, 0);
+        let mut server = Self {
+            data: folder.join("server"),
+            log: folder.join("server.log"),
+            namespace: namespace.map(str::to_owned),
+            listen: (listen, listen),
+            process: None,
+        };
+        server.resume()?;
+        Ok(server)
+    }
+
+    /// Starts it again where it listened before.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        let told = self.data.join("addresses.json");
+        if told.exists() {
+            fs::remove_file(&told)?;
+        }
+        let mut command = command(&program("deskside-server")?, self.namespace.as_deref());
+        let (agents, desk) = (self.listen.0.to_string(), self.listen.1.to_string());
+        command.arg("run").arg("--data").arg(&self.data).args(["--agents", &agents, "--desk", &desk]);
+        let mut process = Process::start(command, &self.log)?;
+        let addresses: Addresses = until("the server to listen", || {
+            process.must_live().context("deskside-server")?;
+            Ok(fs::read_to_string(&told).ok().and_then(|text| serde_json::from_str(&text).ok()))
+        })?;
+        self.listen = (addresses.agents, addresses.desk);
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Ends it without a warning.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.take().context("the server does not run")?.kill()
+    }
+
+    /// Asks it to end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.process.take().context("the server does not run")?.stop()
+    }
+
+    /// Fails where it has ended by itself.
+    pub fn must_live(&mut self) -> anyhow::Result<()> {
+        self.process.as_mut().context("the server does not run")?.must_live().context("deskside-server")
+    }
+
+    /// Where agents reach it.
+    pub fn agents(&self) -> SocketAddr {
+        self.listen.0
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// What its command line prints.
+    pub fn says(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        said(Command::new(program("deskside-server")?).args(arguments).arg("--data").arg(&self.data))
+    }
+
+    /// A token for one machine, or as the further arguments say.
+    pub fn token(&self, more: &[&str]) -> anyhow::Result<String> {
+        let address = self.listen.0.to_string();
+        let text = self.says(&[&["token", "create", "--address", &address], more].concat())?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// A technician, logged in.
+    pub fn technician(&self, folder: &Path) -> anyhow::Result<Technician> {
+        let address = self.listen.1.to_string();
+        let login = self.says(&["technician", "add", "anna", "--role", "admin", "--address", &address])?;
+        let technician = Technician { home: folder.join("desk"), namespace: self.namespace.clone() };
+        technician.says(&["login", login.trim()])?;
+        Ok(technician)
+    }
+
+    /// Every reading of a table that it has stored of a device, oldest first, whether it runs or not.
+    pub fn stored(&self, device: &str, table: &str) -> anyhow::Result<Vec<Reading>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let store = Db::open(&self.data.join("store.db"))?;
+        let device = device.parse().context("a device's id")?;
+        runtime.block_on(store.history(device, table, 0, i64::MAX, READINGS_MAX))
+    }
+
+    /// The texts of all log events that it has stored of a device.
+    pub fn stored_lines(&self, device: &str) -> anyhow::Result<Vec<String>> {
+        let readings = self.stored(device, LogEvent::TABLE)?;
+        let rows = readings.iter().flat_map(|reading| &reading.rows);
+        rows.map(|row| Ok(LogEvent::decode(row.as_ref())?.message)).collect()
+    }
+}
+
+/// An agent, which follows a log file of its own that the test writes.
+#[derive(Debug)]
+pub struct Agent {
+    program: PathBuf,
+    state: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    lines: PathBuf,
+    namespace: Option<String>,
+    process: Option<Process>,
+}
+
+impl Agent {
+    /// An agent with its state below a folder; further settings go before the tables of its configuration.
+    pub fn new(folder: &Path, settings: &str) -> anyhow::Result<Self> {
+        Self::with_program(folder, settings, "deskside-agent")
+    }
+
+    /// The same, of another program.
+    pub fn with_program(folder: &Path, settings: &str, name: &str) -> anyhow::Result<Self> {
+        let agent = Self {
+            program: program(name)?,
+            state: folder.join("agent"),
+            config: folder.join("agent.toml"),
+            log: folder.join("agent.log"),
+            lines: folder.join("lines.log"),
+            namespace: None,
+            process: None,
+        };
+        let lines = agent.lines.display();
+        let logs = format!("[logs]\njournals = []\nfiles = [\"{lines}\"]\nfiles_without_journal = []\n");
+        fs::write(&agent.config, format!("{settings}\n{logs}"))?;
+        fs::write(&agent.lines, "")?;
+        Ok(agent)
+    }
+
+    /// The same in a network namespace.
+    #[must_use]
+    pub fn inside(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// Makes it known to a server and starts it.
+    pub fn enrol(&mut self, server: &Server) -> anyhow::Result<String> {
+        self.says(&["enroll", &server.token(&[])?])?;
+        self.run()?;
+        self.status()?.device_id.context("an enrolled agent has an id")
+    }
+
+    /// Starts it, and waits until it answers.
+    pub fn run(&mut self) -> anyhow::Result<()> {
+        let mut command = self.command();
+        command.arg("run");
+        let mut process = Process::start(command, &self.log)?;
+        until("the agent to answer", || {
+            process.must_live().context("deskside-agent")?;
+            Ok(self.status().ok())
+        })?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Ends it without a warning.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.take().context("the agent does not run")?.kill()
+    }
+
+    /// Asks it to end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.process.take().context("the agent does not run")?.stop()
+    }
+
+    /// Fails where it has ended by itself.
+    pub fn must_live(&mut self) -> anyhow::Result<()> {
+        self.process.as_mut().context("the agent does not run")?.must_live().context("deskside-agent")
+    }
+
+    /// A command of it, on its state and configuration.
+    pub fn command(&self) -> Command {
+        let mut command = command(&self.program, self.namespace.as_deref());
+        command.arg("--state").arg(&self.state).arg("--config").arg(&self.config);
+        command
+    }
+
+    /// What its command line prints.
+    pub fn says(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        said(self.command().args(arguments))
+    }
+
+    /// How it is.
+    pub fn status(&self) -> anyhow::Result<Status> {
+        serde_json::from_str(&self.says(&["status", "--json"])?).context("the status is no status")
+    }
+
+    /// Its state folder.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// What it logged.
+    pub fn logged(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Writes errors to the log that it follows; errors are streamed to the server.
+    pub fn write_lines(&self, lines: &[String]) -> anyhow::Result<()> {
+        let text: String = lines.iter().map(|line| format!("<3>{line}\n")).collect();
+        let mut file = File::options().append(true).open(&self.lines).context("opening the followed log")?;
+        std::io::Write::write_all(&mut file, text.as_bytes()).context("writing the followed log")
+    }
+}
+
+/// A technician with the command line.
+#[derive(Debug)]
+pub struct Technician {
+    home: PathBuf,
+    namespace: Option<String>,
+}
+
+impl Technician {
+    /// What a command prints.
+    pub fn says(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        said(self.command()?.args(arguments))
+    }
+
+    /// What a command prints, as JSON.
+    pub fn json(&self, arguments: &[&str]) -> anyhow::Result<Json> {
+        let text = self.says(&[&["--json"], arguments].concat())?;
+        serde_json::from_str(&text).with_context(|| format!("deskside --json {arguments:?} printed no JSON"))
+    }
+
+    /// The command itself.
+    pub fn command(&self) -> anyhow::Result<Command> {
+        let mut command = command(&program("deskside")?, self.namespace.as_deref());
+        command.env("DESKSIDE_HOME", &self.home);
+        Ok(command)
+    }
+}
