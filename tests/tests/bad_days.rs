@@ -144,11 +144,12 @@ fn staged(day: &Day) -> u64 {
 
 fn killed_during_upload(kill: impl Fn(&mut Day) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut day = Day::begin()?;
-    day.agent.write_lines(&noise(1500, 12_000))?;
+    day.agent.write_lines(&noise(300, 12_000))?;
     day.write(1)?;
     day.all_arrive_once()?;
     let collection = day.escalate()?;
-    until("a part of the upload", || Ok((staged(&day) > 0).then_some(())))?;
+    until("a part of the upload", || Ok((staged(&day) > 0).then_some(())))
+        .with_context(|| format!("{}\n{:?}", day.agent.logged(), day.technician.says(&["ticket", "show", "1"])))?;
     kill(&mut day)?;
     let opened = day.evidence(&collection)?;
     assert!(opened["evidence"]["size"].as_u64() > Some(1_000_000), "{}", opened["evidence"]);
@@ -209,8 +210,8 @@ fn the_agents_disk_is_full_for_a_while() -> anyhow::Result<()> {
     let mut day = Day::with(folder, server, agent)?;
     for _time in 0..2 {
         disk.fill()?;
-        // More than the room that the record still has in its own files.
-        day.agent.write_lines(&noise(30, 12_000))?;
+        // More than the room that the record still has in its own files; the oldest that waits may be dropped, and is counted.
+        day.agent.write_lines(&noise(400, 12_000))?;
         day.write(100)?;
         until("readings to wait for room", || Ok((day.agent.status()?.record.waiting > 0).then_some(())))?;
         disk.free()?;

@@ -111,7 +111,7 @@ fn hashes(manifest: &Json) -> anyhow::Result<BTreeMap<String, String>> {
     let mut named = BTreeMap::new();
     for file in files {
         let text = |key: &str| file.get(key).and_then(Json::as_str).map(str::to_owned);
-        let (name, hash) = text("name").zip(text("sha256")).context("its manifest names a file without its SHA-256")?;
+        let (name, hash) = text("path").zip(text("sha256")).context("its manifest names a file without its SHA-256")?;
         if named.insert(name.clone(), hash).is_some() {
             bail!("{name:?} is twice in its manifest");
         }
@@ -158,7 +158,7 @@ mod tests {
             .iter()
             .map(|(name, content)| {
                 let hash = HEXLOWER.encode(digest::digest(&digest::SHA256, content.as_bytes()).as_ref());
-                json!({ "name": name, "sha256": hash })
+                json!({ "path": name, "sha256": hash })
             })
             .collect();
         let manifest = json!({ "files": files }).to_string();

@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a program may take to end when asked.
 const END_MAX: Duration = Duration::from_secs(8);
 /// Between two looks at a condition.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(5);
 /// Most readings that are fetched from a store.
 const READINGS_MAX: u32 = 100_000;
 
