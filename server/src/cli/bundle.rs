@@ -105,7 +105,7 @@ pub(super) fn safe_name(name: &str) -> anyhow::Result<String> {
     Ok(name.to_owned())
 }
 
-/// The manifest's `files`: name to SHA-256.
+/// The manifest's `files`: path to SHA-256.
 fn hashes(manifest: &Json) -> anyhow::Result<BTreeMap<String, String>> {
     let files = manifest.get("files").and_then(Json::as_array).context("its manifest lists no files")?;
     let mut named = BTreeMap::new();
