@@ -1,11 +1,11 @@
 //! Collections: asking for evidence, following it, and saying what came and what did not.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use deskside_proto::show;
 use deskside_proto::v1::{
-    self, CancelCollectionRequest, CollectRequest, ListRecipesRequest, Outcome, PartOutcome, Recipe,
-    WatchCollectionRequest,
+    self, CancelCollectionRequest, CollectRequest, ListRecipesRequest, Outcome, Recipe, WatchCollectionRequest,
 };
 
 use super::connect::Desk;
@@ -133,21 +133,29 @@ pub(super) fn show(screen: Screen, collection: &v1::Collection) -> io::Result<()
     let what = if collection.recipe.is_empty() { collection.tables.join(", ") } else { collection.recipe.clone() };
     screen.line(line.bold(device.name).plain(format!("  {what}  {asked}")).dim(format!("  {from}  id {id}")))?;
     let indent = devices::LABEL + 4;
-    if !collection.note.is_empty() {
+    if !collection.note.is_empty() && collection.state != "done" {
         screen.beside("", indent, &collection.note)?;
     }
     if collection.ended_ms == 0 {
         return screen.beside("", indent, &format!("given up {}", show::age(collection.expires_ms, screen.now_ms)));
     }
-    let (came, missing): (Vec<&PartOutcome>, Vec<&PartOutcome>) =
-        collection.parts.iter().partition(|part| matches!(part.outcome(), Outcome::Ok | Outcome::Empty));
+    parts(screen, indent, collection)
+}
+
+/// How many parts came, and those that did not come whole, with why; parts of one fate in one line.
+fn parts(screen: Screen, indent: usize, collection: &v1::Collection) -> io::Result<()> {
     let rows: u64 = collection.parts.iter().map(|part| part.rows).sum();
     let took = show::duration((collection.ended_ms - collection.asked_ms) as f64 / 1e3);
-    let all = collection.parts.len();
-    screen.beside("", indent, &format!("{} of {all} parts came whole, {rows} rows, after {took}", came.len()))?;
-    for part in missing {
-        let outcome = show::outcome(part.outcome());
-        screen.beside("", indent, &format!("{}: {outcome}, {} rows: {}", part.name, part.rows, part.reason))?;
+    screen.beside("", indent, &format!("{} parts, {rows} rows, after {took}", collection.parts.len()))?;
+    let mut fates: BTreeMap<(i32, &str), Vec<&str>> = BTreeMap::new();
+    for part in &collection.parts {
+        if !matches!(part.outcome(), Outcome::Ok | Outcome::Empty) {
+            fates.entry((part.outcome, &part.reason)).or_default().push(&part.name);
+        }
+    }
+    for ((outcome, reason), names) in fates {
+        let outcome = show::outcome(Outcome::try_from(outcome).unwrap_or_default());
+        screen.beside("", indent, &format!("{outcome}: {} ({reason})", names.join(", ")))?;
     }
     Ok(())
 }

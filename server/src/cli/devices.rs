@@ -1,9 +1,12 @@
 //! Devices: the list, worst first, and one of them: what is wrong before what is known.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use deskside_proto::show;
-use deskside_proto::v1::{Device, Family, Finding, GetDeviceReply, GetDeviceRequest, ListDevicesRequest, TableState};
+use deskside_proto::v1::{
+    Device, Family, Finding, GetDeviceReply, GetDeviceRequest, ListDevicesRequest, Outcome, TableState,
+};
 
 use super::connect::Desk;
 use super::screen::{Line, Screen};
@@ -166,7 +169,7 @@ fn show_family(
 ) -> io::Result<()> {
     if states.is_empty() {
         let line = Line::default().bold(format!("{:LABEL$}", shape::family(family)));
-        return screen.line(line.warn("nothing received yet"));
+        return screen.line(line.warn("nothing received").dim("; `deskside ask` looks now"));
     }
     let newest = states.iter().map(|state| state.at_ms.max(state.checked_ms)).max().unwrap_or_default();
     let age = format!("as of {}", show::age(newest + device.clock_offset_ms, screen.now_ms));
@@ -186,21 +189,30 @@ fn show_family(
     if !untold.is_empty() {
         screen.beside("also", LABEL + 2, &untold.join(" · "))?;
     }
-    for state in states {
-        doubts(screen, device, state)?;
+    unseen(screen, states)?;
+    states.iter().try_for_each(|state| stale(screen, device, state))
+}
+
+/// Tables that were not seen whole, with why; those of one fate in one line.
+fn unseen(screen: Screen, states: &[&TableState]) -> io::Result<()> {
+    let mut fates: BTreeMap<(i32, &str), Vec<&str>> = BTreeMap::new();
+    for state in states.iter().filter(|state| !sheet::is_seen(state.outcome()) || !state.reason.is_empty()) {
+        fates.entry((state.outcome, &state.reason)).or_default().push(&state.table);
+    }
+    for ((outcome, reason), tables) in fates {
+        let label = Line::default().dim(format!("{:width$}", tables.join(", "), width = LABEL + 2));
+        let outcome = Outcome::try_from(outcome).unwrap_or_default();
+        screen.line(sheet::outcome(label.plain(" "), outcome, reason))?;
     }
     Ok(())
 }
 
-/// What keeps a table's state from being taken at face value.
-fn doubts(screen: Screen, device: &Device, state: &TableState) -> io::Result<()> {
-    let label = Line::default().dim(format!("{:width$}", state.table, width = LABEL + 2));
-    if !sheet::is_seen(state.outcome()) || !state.reason.is_empty() {
-        screen.line(sheet::outcome(label.clone(), state.outcome(), &state.reason))?;
-    }
+/// A state that a connected device has not confirmed for long.
+fn stale(screen: Screen, device: &Device, state: &TableState) -> io::Result<()> {
     let at_ms = state.at_ms.max(state.checked_ms) + device.clock_offset_ms;
-    if device.connected && at_ms + STALE_MS < screen.now_ms && !digest::is_event(&state.table) {
-        screen.line(label.warn(format!("stale: not confirmed since {}", show::time(at_ms, screen.now_ms))))?;
+    if !device.connected || at_ms + STALE_MS >= screen.now_ms || digest::is_event(&state.table) {
+        return Ok(());
     }
-    Ok(())
+    let label = Line::default().dim(format!("{:width$}", state.table, width = LABEL + 2));
+    screen.line(label.warn(format!("stale: not confirmed since {}", show::time(at_ms, screen.now_ms))))
 }

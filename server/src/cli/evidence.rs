@@ -75,7 +75,7 @@ pub(super) fn show(screen: Screen, item: &v1::Evidence) -> io::Result<()> {
     let size = show::bytes(item.size as f64);
     screen.line(Line::default().plain("  ").bold(&item.name).plain(format!("  {size}")).dim(stored))?;
     screen.line(Line::default().dim(format!("    sha256 {}", item.sha256)))?;
-    screen.line(Line::default().dim(format!("    lies in {}", item.location)))?;
+    screen.line(Line::default().dim(format!("    in the evidence store: {}", item.location)))?;
     screen.line(Line::default().plain(format!("    deskside evidence open {}", short(&item.id))))
 }
 

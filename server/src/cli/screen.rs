@@ -17,6 +17,9 @@ const PLAIN_WIDTH: usize = 120;
 /// Narrowest width that text is wrapped at.
 const WIDTH_MIN: usize = 40;
 
+/// Longest cell that counts when it is asked whether a table fits.
+const CELL_CHARS: usize = 40;
+
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -153,11 +156,11 @@ impl Screen {
         Ok(())
     }
 
-    /// Whether a table with these cells fits without being cut.
+    /// Whether a table with these cells fits, if its longest cells are cut.
     pub(super) fn fits(self, headings: &[&str], rows: &[Vec<String>]) -> bool {
         let Some(width) = self.width else { return true };
         let columns = headings.iter().enumerate().map(|(place, heading)| {
-            let cells = rows.iter().filter_map(|row| row.get(place)).map(|cell| cell.chars().count());
+            let cells = rows.iter().filter_map(|row| row.get(place)).map(|cell| cell.chars().count().min(CELL_CHARS));
             cells.chain([heading.chars().count()]).max().unwrap_or_default() + 2
         });
         columns.sum::<usize>() <= usize::from(width)

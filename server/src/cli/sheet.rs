@@ -3,13 +3,13 @@
 use std::io;
 
 use deskside_proto::rows::{self, Value};
-use deskside_proto::show;
-use deskside_proto::v1::{Outcome, Reading, TableSchema};
+use deskside_proto::v1::{ColumnOptions, Outcome, Reading, TableSchema};
+use deskside_proto::{catalog, show};
 
 use super::screen::{Line, Screen};
 
 /// Rows that are shown below one another, column by column, where they are too wide to stand beside one another.
-const TALL_ROWS_MAX: usize = 12;
+const TALL_ROWS_MAX: usize = 3;
 
 /// A reading with its rows opened.
 pub(super) struct Sheet<'a> {
@@ -29,22 +29,22 @@ impl<'a> Sheet<'a> {
         Self { schema, rows, unreadable }
     }
 
-    /// The rows as a person reads them.
+    /// The rows as a person reads them: beside one another where they fit; a few rows below one another where not; of more rows, the
+    /// columns that fit.
     pub(super) fn show(&self, screen: Screen) -> io::Result<()> {
-        let columns = self.columns();
-        let headings: Vec<&str> = columns
-            .iter()
-            .filter_map(|place| self.schema.columns.get(*place))
-            .map(|column| column.name.as_str())
-            .collect();
-        let cells: Vec<Vec<String>> = self.rows.iter().map(|row| self.cells(row, &columns, screen.now_ms)).collect();
-        if cells.is_empty() {
+        if self.rows.is_empty() {
             return Ok(());
         }
-        if screen.fits(&headings, &cells) || cells.len() > TALL_ROWS_MAX {
-            screen.table(&headings, &cells)?;
+        let mut columns = self.columns();
+        if !self.fit(screen, &columns) && self.rows.len() <= TALL_ROWS_MAX {
+            tall(screen, &self.headings(&columns), &self.lines(&columns, screen.now_ms))?;
         } else {
-            tall(screen, &headings, &cells)?;
+            let left_out = self.leave_out(screen, &mut columns);
+            screen.table(&self.headings(&columns), &self.lines(&columns, screen.now_ms))?;
+            if !left_out.is_empty() {
+                let text = format!("left out for want of room: {}; --json prints all", left_out.join(", "));
+                screen.beside("", 1, &text)?;
+            }
         }
         if self.unreadable > 0 {
             let text = format!("{} rows could not be read; this client may be older than the agent", self.unreadable);
@@ -57,6 +57,35 @@ impl<'a> Sheet<'a> {
     fn columns(&self) -> Vec<usize> {
         let says = |place: &usize| self.rows.iter().filter_map(|row| row.get(*place)).any(|value| !is_blank(value));
         (0..self.schema.columns.len()).filter(says).collect()
+    }
+
+    /// Takes columns away until the others fit: counters first, then from the right; what tells the rows apart stays.
+    fn leave_out(&self, screen: Screen, columns: &mut Vec<usize>) -> Vec<&'a str> {
+        let mut left_out = Vec::new();
+        let has = |place: usize, what: fn(&ColumnOptions) -> bool| {
+            self.schema.columns.get(place).is_some_and(|column| what(&catalog::options(column)))
+        };
+        while !self.fit(screen, columns) {
+            let least = columns.iter().rposition(|place| has(*place, |options| options.noise && !options.key));
+            let least = least.or_else(|| columns.iter().rposition(|place| !has(*place, |options| options.key)));
+            let Some(least) = least else { break };
+            let place = columns.remove(least);
+            left_out.extend(self.schema.columns.get(place).map(|column| column.name.as_str()));
+        }
+        left_out.reverse();
+        left_out
+    }
+
+    fn fit(&self, screen: Screen, columns: &[usize]) -> bool {
+        screen.fits(&self.headings(columns), &self.lines(columns, screen.now_ms))
+    }
+
+    fn headings(&self, columns: &[usize]) -> Vec<&'a str> {
+        columns.iter().filter_map(|place| self.schema.columns.get(*place)).map(|column| column.name.as_str()).collect()
+    }
+
+    fn lines(&self, columns: &[usize], now_ms: i64) -> Vec<Vec<String>> {
+        self.rows.iter().map(|row| self.cells(row, columns, now_ms)).collect()
     }
 
     fn cells(&self, row: &[Value], columns: &[usize], now_ms: i64) -> Vec<String> {
@@ -111,7 +140,6 @@ pub(super) fn outcome(line: Line, outcome: Outcome, reason: &str) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use deskside_proto::catalog;
     use deskside_proto::v1::Printer;
     use prost::Message;
 

@@ -44,7 +44,8 @@ impl Show {
         }
         let name = reply.device.as_ref().map(|device| device.name.clone()).unwrap_or_default();
         let Some(reading) = &reply.reading else {
-            let line = Line::default().warn(format!("not known: {} has never sent {}", name, schema.name));
+            let never = if self.at.is_some() { "had not sent it by then" } else { "has never sent it" };
+            let line = Line::default().bold(&schema.name).warn(format!("  not known: {name} {never}"));
             return Ok(screen.line(line.dim("; `deskside ask` looks now"))?);
         };
         screen.line(heading(&reply, &name, reading, screen.now_ms, self.at.is_some()))?;

@@ -3,7 +3,9 @@
 use std::io;
 
 use deskside_proto::show;
-use deskside_proto::v1::{self, Case, GetCaseRequest, ListTicketsRequest, NewTicketRequest, UpdateTicketRequest};
+use deskside_proto::v1::{
+    self, Case, GetCaseRequest, ListTicketsRequest, NewTicketRequest, TicketEvent, UpdateTicketRequest,
+};
 use serde_json::json;
 
 use super::connect::Desk;
@@ -234,9 +236,12 @@ fn heading(screen: Screen, case: &Case) -> io::Result<()> {
 
 fn story(screen: Screen, case: &Case) -> io::Result<()> {
     screen.line(Line::default().bold("story"))?;
-    for event in case.events.iter().filter(|event| !UNTOLD.contains(&event.what.as_str())) {
-        let label = format!("  {}  ", show::clock(event.at_ms));
-        screen.beside(&label, label.len(), &format!("{} {}: {}", event.who, event.what, event.text))?;
+    let told: Vec<_> = case.events.iter().filter(|event| !UNTOLD.contains(&event.what.as_str())).collect();
+    let width = |of: fn(&TicketEvent) -> &String| told.iter().map(|event| of(event).chars().count()).max().unwrap_or(0);
+    let (who, what) = (width(|event| &event.who), width(|event| &event.what));
+    for event in &told {
+        let label = format!("  {}  {:who$}  {:what$}  ", show::clock(event.at_ms), event.who, event.what);
+        screen.beside(&label, label.chars().count(), &event.text)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
 use deskside_agent::collect::{self, Cadence};
 use deskside_tests::house::{House, Programs, until};
@@ -22,7 +22,7 @@ struct Arguments {
     /// End after the case is printed.
     #[arg(long)]
     once: bool,
-    /// Keep the server's and the agent's files in this folder [default: a temporary one, removed at the end].
+    /// Keep the server's and the agent's files in this new folder [default: a temporary one, removed at the end].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -57,6 +57,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let temporary = tempfile::Builder::new().prefix("deskside-try-").tempdir()?;
     let folder = arguments.dir.as_deref().unwrap_or(temporary.path());
+    if folder.exists() && std::fs::read_dir(folder)?.next().is_some() {
+        bail!("{} is not empty; name a new folder", folder.display());
+    }
     let steps = Steps::begin("starting a server")?;
     let mut house = House::open(programs.clone(), folder).await?;
     steps.done(&format!("server up: agents {}, desk {}", house.addresses.agents, house.addresses.desk))?;
@@ -71,13 +74,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let ticket = house.desk_json(&["ticket", "new", title, "--description", description, "--device", &device.id])?;
     let number = ticket.get("number").and_then(Json::as_u64).context("the ticket has no number")?.to_string();
     let begun = Instant::now();
-    let escalated = house.desk_json(&["ticket", "escalate", &number, "--wait"])?;
+    house.desk_json(&["ticket", "escalate", &number, "--wait"])?;
     let took = begun.elapsed();
     steps.done(&format!("ticket {number} escalated; evidence on the ticket after {:.2} s", took.as_secs_f64()))?;
 
     say("")?;
     show_case(&house, &number)?;
-    let bundle = fetch(&house, &escalated)?;
+    let bundle = fetch(&house, &number)?;
     go_on(&house, &programs, &number, &bundle, arguments.once)?;
     if !arguments.once {
         std::future::pending::<()>().await;
@@ -122,12 +125,13 @@ fn show_case(house: &House, number: &str) -> anyhow::Result<()> {
 }
 
 /// Fetches the bundle to where it outlives the house.
-fn fetch(house: &House, escalated: &Json) -> anyhow::Result<PathBuf> {
-    let id = escalated.pointer("/collections/0/evidence_id").and_then(Json::as_str).filter(|id| !id.is_empty());
-    let id = id.context("the collection ended without evidence")?;
+fn fetch(house: &House, number: &str) -> anyhow::Result<PathBuf> {
+    let case = house.desk_json(&["ticket", "show", number])?;
+    let of = |key: &str| case.pointer(&format!("/evidence/0/{key}")).and_then(Json::as_str);
+    let (id, name) = of("id").zip(of("name")).context("the collection ended without evidence")?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/try");
     std::fs::create_dir_all(&folder)?;
-    let path = folder.canonicalize()?.join(format!("{id}.zip"));
+    let path = folder.canonicalize()?.join(name);
     house.desk_says(&["evidence", "get", id, "-o", &path.to_string_lossy()])?;
     Ok(path)
 }
