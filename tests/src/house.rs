@@ -43,6 +43,15 @@ impl Programs {
         Self::built(agent_profile, server_profile)
     }
 
+    /// Finds them where `cargo build --workspace --bins` put them, beside this program; `tests/run` builds them first.
+    pub fn found() -> anyhow::Result<Self> {
+        let own = std::env::current_exe()?;
+        let folder = own.ancestors().find(|folder| folder.join("deskside-server").is_file());
+        let folder =
+            folder.context("deskside-server is not built; run tests/run, or cargo build --workspace --bins")?;
+        Ok(Self { agent: folder.to_owned(), server: folder.to_owned() })
+    }
+
     fn built(agent_profile: &str, server_profile: &str) -> anyhow::Result<Self> {
         let own = std::env::current_exe()?;
         let target = own.ancestors().nth(2).context("this program lies in no target folder")?;
@@ -218,7 +227,8 @@ impl House {
         serde_json::from_str(&text).with_context(|| format!("deskside --json {arguments:?} printed no JSON"))
     }
 
-    fn server_says(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    /// What the server's command prints, on its data folder.
+    pub fn server_says(&self, arguments: &[&str]) -> anyhow::Result<String> {
         said(self.programs.command("deskside-server").args(arguments).arg("--data").arg(self.folder.join("server")))
     }
 }
