@@ -19,8 +19,12 @@ async fn open(folder: &Path) -> House {
         let on = devices.pointer("/0/connected").and_then(Json::as_bool) == Some(true);
         let Some(id) = devices.pointer("/0/id").and_then(Json::as_str).filter(|_id| on) else { return Ok(None) };
         let tables = house.desk_json(&["device", id])?;
-        let has =
-            |table| tables["tables"].as_array().is_some_and(|all| all.iter().any(|state| state["table"] == table));
+        let has = |table| {
+            tables
+                .pointer("/tables")
+                .and_then(Json::as_array)
+                .is_some_and(|all| all.iter().any(|state| state["table"] == table))
+        };
         Ok((has("os") && has("filesystems")).then_some(()))
     })
     .await
@@ -32,7 +36,7 @@ fn keys(value: &Json) -> BTreeSet<&str> {
     value.as_object().map(|object| object.keys().map(String::as_str).collect()).unwrap_or_default()
 }
 
-fn set<'a>(text: &'a str) -> BTreeSet<&'a str> {
+fn set(text: &str) -> BTreeSet<&str> {
     text.split(' ').collect()
 }
 
