@@ -269,7 +269,9 @@ impl World {
             self.seen.server_crashes += 1;
             self.server.crash();
             let all: Vec<u64> = self.connections.keys().copied().collect();
-            all.into_iter().for_each(|connection| self.cut(connection));
+            for connection in all {
+                self.cut(connection);
+            }
             let wait = self.roll(5_000);
             self.at(wait, What::ServerStart);
         }
@@ -315,7 +317,7 @@ impl World {
         self.flushing = false;
         let count = 1 + self.roll(8) as usize;
         for (connection, said) in self.server.flush(count) {
-            self.say(connection, said);
+            self.say(connection, &said);
         }
         self.flush_soon();
     }
@@ -369,14 +371,14 @@ impl World {
                     self.cut(connection);
                 }
             }
-            Act::Greet(standing) => self.send(Up::Hello(Hello {
+            Act::Greet(standing) => self.send(&Up::Hello(Hello {
                 epoch: standing.epoch,
                 first_seq: standing.first_seq,
                 last_seq: standing.last_seq,
                 ..Hello::default()
             })),
-            Act::Send(message) => self.send(message),
-            Act::Beat => self.send(Up::Unchanged(Unchanged::default())),
+            Act::Send(message) => self.send(&message),
+            Act::Beat => self.send(&Up::Unchanged(Unchanged::default())),
             Act::Read { read, after, .. } => {
                 let wait = self.roll(5);
                 self.at(wait, What::Read { life, read, after });
@@ -402,7 +404,7 @@ impl World {
         self.tell(life, event);
     }
 
-    fn send(&mut self, message: Up) {
+    fn send(&mut self, message: &Up) {
         let Some(connection) = self.life.as_ref().and_then(|life| life.connection) else { return };
         let times = 1 + u64::from(matches!(message, Up::Batch(_)) && self.chance(self.weather.repeat));
         self.seen.repeats += times - 1;
@@ -415,7 +417,7 @@ impl World {
         }
     }
 
-    fn say(&mut self, connection: u64, message: Down) {
+    fn say(&mut self, connection: u64, message: &Down) {
         let kept = matches!(message, Down::Kept(_));
         if kept && self.chance(self.weather.unheard) {
             self.seen.unheard += 1;
@@ -457,11 +459,13 @@ impl World {
                     }
                 }
                 let welcome = self.server.hello(connection, &hello);
-                self.say(connection, welcome);
+                self.say(connection, &welcome);
             }
             Up::Batch(batch) => match self.server.batch(connection, &batch) {
                 Ok(said) => {
-                    said.into_iter().for_each(|said| self.say(connection, said));
+                    if let Some(said) = said {
+                        self.say(connection, &said);
+                    }
                     self.flush_soon();
                 }
                 Err(_refusal) => {
