@@ -1,5 +1,6 @@
 //! Joins the rooms into the agent: opens, starts, and on the way out lets the data take its road to the end.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -53,7 +54,7 @@ const NUDGES_MAX: usize = 4;
 
 /// Runs the agent until it is told to stop.
 pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow::Result<()> {
-    std::fs::create_dir_all(state).with_context(|| format!("making {}", state.display()))?;
+    make_state(state)?;
     let _only_one = only_one(state)?;
     let registry = Arc::new(registry);
     let host: Arc<dyn Host> = Arc::new(live(&settings));
@@ -163,8 +164,9 @@ async fn follow(settings: &Settings, means: &Arc<Means>) -> anyhow::Result<(Join
 }
 
 async fn ended(room: JoinHandle<()>, name: &str) {
-    if tokio::time::timeout(STOP_TIME, room).await.is_err() {
-        tracing::warn!(room = name, "did not end in time");
+    match tokio::time::timeout(STOP_TIME, room).await {
+        Ok(_ended) => tracing::debug!(room = name, "ended"),
+        Err(_elapsed) => tracing::warn!(room = name, "did not end in time"),
     }
 }
 
@@ -180,6 +182,12 @@ async fn close(record: std::thread::JoinHandle<()>) {
 fn known_policy(state: &Path) -> Option<Policy> {
     let bytes = std::fs::read(state.join(POLICY_FILE)).ok()?;
     Policy::decode(bytes.as_slice()).ok()
+}
+
+/// The state folder is nobody else's business.
+fn make_state(state: &Path) -> anyhow::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
+    made.with_context(|| format!("making {}", state.display()))
 }
 
 /// Two agents on one state folder would give the same numbers twice.

@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::facts::{Facts, VERSION};
 use super::settings::Settings;
-use super::{live, only_one, tables};
+use super::{live, make_state, only_one, tables};
 use crate::collect::{Collector, Registry, look_once, record_host};
 use crate::host::hold_little_memory;
 use crate::redact::Redactor;
@@ -134,7 +134,7 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
 }
 
 fn enroll_here(settings: &Settings, state: &Path, token: &str, out: &mut dyn Write) -> anyhow::Result<()> {
-    std::fs::create_dir_all(state).with_context(|| format!("making {}", state.display()))?;
+    make_state(state)?;
     let facts = Facts::of(&live(settings));
     let applicant =
         Applicant { hostname: facts.hostname.clone(), machine: facts.machine.clone(), agent_version: VERSION.into() };

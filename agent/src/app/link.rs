@@ -258,16 +258,19 @@ impl Link {
         let connected = matches!(self.uplink.phase(), Phase::Open { .. });
         let was = VITALS.connected.swap(connected, Relaxed);
         let why = self.uplink.why().map(|(Ending::Lost(why) | Ending::Refused(why))| why.clone());
-        if connected != was {
+        let known = self.status.lock().unwrap_or_else(PoisonError::into_inner).why == why;
+        if connected && !was {
             let now_ms = self.means.eye.host.now_ms();
-            self.lock(|status| status.connected_since_ms = connected.then_some(now_ms));
-            if connected {
-                tracing::info!("connected");
-                self.means.outbox.hasten();
-            } else {
-                VITALS.reconnects.fetch_add(1, Relaxed);
-                tracing::info!(why = why.as_deref().unwrap_or_default(), "not connected");
-            }
+            self.lock(|status| status.connected_since_ms = Some(now_ms));
+            tracing::info!("connected");
+            self.means.outbox.hasten();
+        } else if was && !connected {
+            self.lock(|status| status.connected_since_ms = None);
+            VITALS.reconnects.fetch_add(1, Relaxed);
+        }
+        // Why only what is new: an unreachable server is tried for days.
+        if !connected && (was || !known) {
+            tracing::info!(why = why.as_deref().unwrap_or_default(), "not connected");
         }
         self.lock(|status| status.why = why);
     }

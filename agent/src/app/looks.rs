@@ -79,7 +79,6 @@ pub(super) struct Looker {
     /// Readings that are to be recorded together, and since when they wait.
     taken: Vec<Entry>,
     taken_at: Option<Instant>,
-    running: usize,
     back: mpsc::Sender<(&'static str, Reading)>,
     returned: mpsc::Receiver<(&'static str, Reading)>,
 }
@@ -109,7 +108,6 @@ impl Looker {
             recent: BTreeMap::new(),
             taken: Vec::new(),
             taken_at: None,
-            running: 0,
             back,
             returned,
         }
@@ -138,8 +136,7 @@ impl Looker {
                 Some((table, reading)) = self.returned.recv() => self.back(table, reading),
                 () = sleep_until(wake) => self.step(Event::Tick, None),
             }
-            let due = self.taken_at.is_some_and(|at| Instant::now() >= at + TOGETHER);
-            if due || (self.running == 0 && !self.taken.is_empty()) {
+            if self.taken_at.is_some_and(|at| at.elapsed() >= TOGETHER) {
                 self.record().await;
             }
         }
@@ -176,7 +173,6 @@ impl Looker {
     }
 
     fn back(&mut self, table: &'static str, reading: Reading) {
-        self.running = self.running.saturating_sub(1);
         self.step(Event::Returned { table }, Some(reading));
     }
 
@@ -208,7 +204,6 @@ impl Looker {
     fn look(&mut self, table: &'static str) {
         let Some(collector) = self.eye.registry.collector(table).copied() else { return };
         let (eye, returned) = (Arc::clone(&self.eye), self.back.clone());
-        self.running += 1;
         tokio::task::spawn_blocking(move || {
             let reading = eye.look(&collector);
             // Nobody receives once the agent stops.

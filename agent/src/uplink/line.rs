@@ -1,6 +1,7 @@
 //! The line to the server: sockets, TLS and streams, and nothing that decides. What happens on it becomes an [`Event`].
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ async fn first(addresses: &[String], tls: &Arc<ClientConfig>) -> std::io::Result
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => latest = error,
             Err(_elapsed) => {
-                latest = std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{address} does not answer"));
+                latest = std::io::Error::new(ErrorKind::TimedOut, format!("{address} does not answer"));
             }
         }
     }
@@ -207,7 +208,12 @@ pub fn ending(error: &(dyn Error + 'static)) -> Ending {
         if let Some(refusal) = tls.and_then(refusal) {
             return Ending::Refused(refusal.into());
         }
-        words = cause.to_string();
+        words = match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+            Some(ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                return Ending::Lost("the server closed the line".into());
+            }
+            _ => cause.to_string(),
+        };
         next = cause.source();
     }
     Ending::Lost(words)
