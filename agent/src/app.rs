@@ -90,7 +90,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     let version = policy.map(|policy| policy.version);
     let link = Link::new(state.to_owned(), Arc::clone(&means), facts, seed, version, Arc::clone(&link_status));
     let linking = tokio::spawn(link.run(nudged));
-    let renewing = tokio::spawn(renewal::run(state.to_owned(), Arc::clone(&host), seed));
+    let renewing = tokio::spawn(renewal::run(state.to_owned(), Arc::clone(&host), seed, nudges.clone()));
     let (questions, listening) = local::listen(state)?;
 
     tracing::info!(version = facts::VERSION, tables = eye.registry.collectors().len(), "running");
