@@ -46,7 +46,7 @@ pub(super) fn remarks(latest: &Reading, now_ms: i64) -> Vec<Remark> {
         Memory::TABLE => each(latest, memory),
         Load::TABLE => each(latest, load),
         Package::TABLE => each(latest, package),
-        Loss::TABLE => each(latest, loss),
+        Loss::TABLE => each(latest, |lost| Some(loss(lost))),
         _ => Vec::new(),
     }
 }
@@ -165,7 +165,7 @@ fn package(package: &Package) -> Option<Remark> {
     halfway.then(|| remark("Package half installed", format!("`{}` is {}", package.name, package.status)))
 }
 
-fn loss(loss: &Loss) -> Option<Remark> {
+fn loss(loss: &Loss) -> Remark {
     let of = if loss.table.is_empty() { String::new() } else { format!(" of {}", loss.table) };
-    Some(remark("Readings lost", format!("{}{of}: {}", loss.readings, loss.reason)))
+    remark("Readings lost", format!("{}{of}: {}", loss.readings, loss.reason))
 }

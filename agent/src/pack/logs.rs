@@ -29,7 +29,8 @@ pub(super) struct Texts {
 impl Texts {
     /// Writes one event; the bytes that it took.
     pub(super) fn write(&mut self, archive: &Archive, event: &LogEvent) -> anyhow::Result<u64> {
-        let mut name = safe_name(&event.source);
+        let source = event.source.strip_suffix(".log").unwrap_or(&event.source);
+        let mut name = safe_name(source);
         if !self.files.contains_key(&name) && self.files.len() >= SOURCES_MAX {
             name = "others".into();
         }
@@ -43,10 +44,7 @@ impl Texts {
     }
 
     pub(super) fn finish(self, archive: &mut Archive) -> anyhow::Result<Vec<Filed>> {
-        let add = |(name, file): (String, _)| {
-            let ending = if name.ends_with(".log") { "" } else { ".log" };
-            archive.add_scratch(&format!("logs/{name}{ending}"), file)
-        };
+        let add = |(name, file): (String, _)| archive.add_scratch(&format!("logs/{name}.log"), file);
         self.files.into_iter().map(add).collect()
     }
 }

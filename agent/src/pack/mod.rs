@@ -13,6 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use deskside_proto::rows::Value;
 use deskside_proto::show;
 use deskside_proto::v1::{Kind, Outcome, Pack, PartOutcome, Reading, TableSchema};
 
@@ -70,7 +71,10 @@ pub fn pack(
     let mut tally = Tally::default();
     let mut parts = tables(request, record, fresh, window, &mut archive, &mut tally, progress)?;
     progress("changes");
-    let changes: Vec<ChangeAt> = record.changes(None, window.from_ms, window.to_ms)?;
+    let changes = record.changes(None, window.from_ms, window.to_ms).unwrap_or_else(|error| {
+        tracing::warn!(%error, "changes could not be read");
+        Vec::new()
+    });
     let changes: Vec<ChangeAt> =
         changes.into_iter().filter(|change| parts.iter().any(|part| part.said.name == change.table)).collect();
     write_changes(&mut archive, &changes)?;
@@ -132,9 +136,10 @@ fn write_changes(archive: &mut Archive, changes: &[ChangeAt]) -> anyhow::Result<
             "at": at, "table": table, "key": change.key, "column": change.column, "old": old, "new": new,
         });
         part::line(&mut jsonl, &object.to_string())?;
+        let key = part::cell(&Value::Text(change.key.clone()));
         let cells = [part::cell(&change.old), part::cell(&change.new)];
         let [old, new] = cells.each_ref().map(String::as_str);
-        csv.write_all(show::csv([&at, table.as_str(), &change.key, &change.column, old, new]).as_bytes())?;
+        csv.write_all(show::csv([&at, table.as_str(), &key, &change.column, old, new]).as_bytes())?;
     }
     archive.add_scratch("changes.jsonl", jsonl)?;
     archive.add_scratch("changes.csv", csv)?;

@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::archive::{Archive, Filed, iso, safe_name};
 use super::logs::{Tally, Texts};
-use crate::record::Reader;
+use crate::record::{Reader, RecordError};
 
 /// Bytes that a sealed row's byte becomes in the bundle, at most or nearly: names of columns, JSON and CSV both.
 const UNFOLDED: u64 = 6;
@@ -86,6 +86,7 @@ struct Sheet<'a> {
     readings: u64,
     cut_rows: u64,
     unreadable: u64,
+    unread: Option<String>,
     last: Option<Reading>,
     latest: Option<Reading>,
     sources: Vec<&'static str>,
@@ -101,12 +102,12 @@ pub(super) fn write(
     room: u64,
     tally: &mut Tally,
 ) -> anyhow::Result<Part> {
-    let held_since_ms = record.held_since(&schema.name)?;
-    let skip = to_skip(record, schema, window, room)?;
+    let held = record.held_since(&schema.name);
+    let skip = to_skip(record, schema, window, room).unwrap_or_default();
     let mut sheet = Sheet::begin(archive, schema, room, tally)?;
     let fresh_ms = fresh.as_ref().map(|fresh| fresh.at_ms);
     let (mut passed, mut failed) = (0, None);
-    record.history(&schema.name, window.from_ms, window.to_ms, &mut |reading| {
+    let read = record.history(&schema.name, window.from_ms, window.to_ms, &mut |reading| {
         if failed.is_some() || Some(reading.at_ms) == fresh_ms {
             return;
         }
@@ -116,10 +117,13 @@ pub(super) fn write(
         } else if let Err(error) = sheet.write(reading, Source::Record) {
             failed = Some(error);
         }
-    })?;
+    });
     if let Some(error) = failed {
         return Err(error);
     }
+    // What the record cannot give is named; the fresh look still comes.
+    sheet.unread = held.as_ref().err().or(read.as_ref().err()).map(ToString::to_string);
+    let held_since_ms = held.unwrap_or_default();
     // A fresh look at events shows the latest again, which the record has already.
     let fresh = fresh.filter(|_fresh| schema.kind() != Kind::Event || sheet.rows + sheet.cut_rows == 0);
     let looked = fresh.as_ref().map(|fresh| (fresh.outcome(), fresh.reason.clone()));
@@ -141,7 +145,7 @@ pub(super) fn write(
 }
 
 /// How much of the oldest has to be passed over so that the newest fits.
-fn to_skip(record: &Reader, schema: &TableSchema, window: Window, room: u64) -> anyhow::Result<u64> {
+fn to_skip(record: &Reader, schema: &TableSchema, window: Window, room: u64) -> Result<u64, RecordError> {
     let mut all = 0;
     record.history(&schema.name, window.from_ms, window.to_ms, &mut |reading| all += weight(&reading))?;
     Ok(all.saturating_sub(room))
@@ -169,6 +173,7 @@ impl<'a> Sheet<'a> {
             readings: 0,
             cut_rows: 0,
             unreadable: 0,
+            unread: None,
             last: None,
             latest: None,
             sources: Vec::new(),
@@ -242,6 +247,7 @@ impl<'a> Sheet<'a> {
         if self.cut_rows > 0 {
             left_out.push(format!("{} rows were left out, the bundle's size being limited", self.cut_rows));
         }
+        left_out.extend(self.unread.clone());
         if self.unreadable > 0 {
             left_out.push(format!("{} rows could not be read", self.unreadable));
         }
@@ -249,7 +255,8 @@ impl<'a> Sheet<'a> {
             return (outcome, reason);
         }
         left_out.extend(Some(reason).filter(|reason| !reason.is_empty()));
-        (Outcome::Partial, left_out.join("; "))
+        let outcome = if self.readings > 0 { Outcome::Partial } else { Outcome::Failed };
+        (outcome, left_out.join("; "))
     }
 }
 

@@ -58,11 +58,11 @@ impl Record {
     }
 
     /// Positions that outlived their file.
-    pub(super) fn restore_positions(&mut self, positions: BTreeMap<String, String>) -> Result<(), RecordError> {
+    pub(super) fn restore_positions(&mut self, positions: &BTreeMap<String, String>) -> Result<(), RecordError> {
         let begun = self.file.db.unchecked_transaction()?;
-        write_positions(&begun, &positions)?;
+        write_positions(&begun, positions)?;
         begun.commit()?;
-        self.file.positions = positions;
+        self.file.positions.clone_from(positions);
         Ok(())
     }
 

@@ -66,6 +66,8 @@ pub(super) struct File {
     pub(super) set_aside: u64,
     /// Time that the record has lived through, jumps of the clock left out.
     pub(super) lived_ms: i64,
+    /// The same, when the file was last looked through.
+    pub(super) examined_ms: i64,
     /// The same, as it was last written down.
     pub(super) marked_ms: Option<i64>,
     /// The clock when it was last looked at.
@@ -80,8 +82,8 @@ pub(super) fn open(dir: &Path, now_ms: i64) -> Result<File, RecordError> {
     let path = dir.join(FILE);
     match fs::metadata(&path) {
         Ok(found) if found.len() > 0 => reopen(&path),
-        Ok(_) => begin(&path, now_ms),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => begin(&path, now_ms),
+        Ok(_) => begin(dir, now_ms),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => begin(dir, now_ms),
         Err(error) => Err(io_error(&error, &path)),
     }
 }
@@ -128,7 +130,26 @@ fn names_aside(dir: &Path) -> Vec<String> {
     names.filter(|name| name.starts_with(ASIDE) && !name.ends_with("-wal") && !name.ends_with("-shm")).collect()
 }
 
-fn begin(path: &Path, now_ms: i64) -> Result<File, RecordError> {
+/// Removes a file that could not be begun.
+pub(super) fn discard(dir: &Path) {
+    for companion in COMPANIONS {
+        if let Err(error) = fs::remove_file(dir.join(format!("{FILE}{companion}")))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "a record that could not be begun could not be removed");
+        }
+    }
+}
+
+fn begin(dir: &Path, now_ms: i64) -> Result<File, RecordError> {
+    let begun = try_begin(&dir.join(FILE), now_ms);
+    if begun.is_err() {
+        discard(dir);
+    }
+    begun
+}
+
+fn try_begin(path: &Path, now_ms: i64) -> Result<File, RecordError> {
     let db = Connection::open(path)?;
     db.busy_timeout(BUSY)?;
     db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
@@ -148,6 +169,7 @@ fn begin(path: &Path, now_ms: i64) -> Result<File, RecordError> {
         dropped: 0,
         set_aside: 0,
         lived_ms: 0,
+        examined_ms: 0,
         marked_ms: None,
         seen_ms: now_ms,
         tables: BTreeMap::new(),
@@ -191,6 +213,7 @@ fn reopen(path: &Path) -> Result<File, RecordError> {
         dropped: number("dropped").cast_unsigned(),
         set_aside: number("set_aside").cast_unsigned(),
         lived_ms: number("lived"),
+        examined_ms: number("lived"),
         marked_ms: meta.get("lived").copied(),
         seen_ms: number("seen"),
         tables: latest(&db)?,
@@ -255,21 +278,31 @@ fn io_error(error: &io::Error, path: &Path) -> RecordError {
     }
 }
 
+/// The disk has no room: told so, or seen in what could not be written.
+fn is_full(error: &rusqlite::ffi::Error) -> bool {
+    let unwritten = [rusqlite::ffi::SQLITE_IOERR_WRITE, rusqlite::ffi::SQLITE_IOERR_SHMSIZE];
+    error.code == ErrorCode::DiskFull || unwritten.contains(&error.extended_code)
+}
+
 impl From<rusqlite::Error> for RecordError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::Error::{IntegralValueOutOfRange, InvalidColumnType};
+        use ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase, Unknown};
+        use rusqlite::Error;
         let said = error.to_string();
-        let extended = error.sqlite_error().map(|error| error.extended_code);
-        let no_room = [rusqlite::ffi::SQLITE_IOERR_WRITE, rusqlite::ffi::SQLITE_IOERR_SHMSIZE];
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full(said),
-            Some(ErrorCode::SystemIoFailure) if extended.is_some_and(|code| no_room.contains(&code)) => {
-                Self::Full(said)
-            }
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(said),
-            // The file is not what its version says.
-            Some(_) if said.contains("no such table") || said.contains("no such column") => Self::Damaged(said),
-            None if matches!(error, InvalidColumnType(..) | IntegralValueOutOfRange(..)) => Self::Damaged(said),
+        match error {
+            Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. } if is_full(&error) => Self::Full(said),
+            // A number that is there twice: an index and its table disagree. Unknown: the file names what SQLite has not.
+            Error::SqliteFailure(error, _) => match error.code {
+                DatabaseCorrupt | NotADatabase | ConstraintViolation | Unknown => Self::Damaged(said),
+                _ => Self::Other(said),
+            },
+            // What is asked never changes. Where it cannot be asked, or its answer is of another form, the file is not what its version says.
+            Error::SqlInputError { .. }
+            | Error::QueryReturnedNoRows
+            | Error::InvalidColumnType(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::FromSqlConversionFailure(..)
+            | Error::Utf8Error(..) => Self::Damaged(said),
             _ => Self::Other(said),
         }
     }

@@ -122,6 +122,8 @@ pub struct Record {
     /// When the checked times were last written down.
     checked_written_ms: i64,
     checked_dirty: bool,
+    /// Why the file can not be used any more, until a new one has been begun in its place.
+    damage: Option<String>,
 }
 
 impl Record {
@@ -136,8 +138,10 @@ impl Record {
             Err(error) => return Err(error),
         };
         let dir = dir.to_owned();
-        let mut record = Self { dir, bounds, registry, file, checked_written_ms: now_ms, checked_dirty: false };
+        let mut record =
+            Self { dir, bounds, registry, file, checked_written_ms: now_ms, checked_dirty: false, damage: None };
         if let Some(damage) = damage {
+            record.file.set_aside += 1;
             record.tell_damage(now_ms, &damage)?;
         }
         Ok(record)
@@ -233,34 +237,48 @@ impl Record {
 
     /// Does the work; where it finds the file damaged, sets it aside, begins a new one, and does the work there.
     fn mending<T>(&mut self, work: impl Fn(&mut Self) -> Result<T, RecordError>) -> Result<T, RecordError> {
-        match work(self) {
-            Err(RecordError::Damaged(damage)) => {
-                let now_ms = self.file.seen_ms;
-                file::set_aside(&self.dir, now_ms)?;
-                let fresh = file::open(&self.dir, now_ms)?;
-                let old = std::mem::replace(&mut self.file, fresh);
-                self.file.set_aside = old.set_aside;
-                self.file.dropped = old.dropped;
-                self.tell_damage(now_ms, &damage)?;
-                self.restore_positions(old.positions)?;
-                work(self)
+        if self.damage.is_none() {
+            match work(self) {
+                Err(RecordError::Damaged(damage)) => {
+                    file::set_aside(&self.dir, self.file.seen_ms)?;
+                    self.damage = Some(damage);
+                }
+                done => return done,
             }
-            done => done,
         }
+        self.begin_anew()?;
+        work(self)
+    }
+
+    /// A new file in the place of the one that was set aside. It knows how far the sources have been read, and what was lost is its first
+    /// reading. Where the disk has no room for it, the next call tries again.
+    fn begin_anew(&mut self) -> Result<(), RecordError> {
+        let now_ms = self.file.seen_ms;
+        let mut fresh = file::open(&self.dir, now_ms)?;
+        fresh.dropped = self.file.dropped;
+        fresh.set_aside = self.file.set_aside + 1;
+        let damaged = std::mem::replace(&mut self.file, fresh);
+        let damage = self.damage.take().unwrap_or_default();
+        let told = self.restore_positions(&damaged.positions).and_then(|()| self.tell_damage(now_ms, &damage));
+        if told.is_err() {
+            self.file = damaged;
+            self.damage = Some(damage);
+            file::discard(&self.dir);
+        }
+        told
     }
 
     /// What was lost with a damaged file is the new one's first reading.
     fn tell_damage(&mut self, now_ms: i64, damage: &str) -> Result<(), RecordError> {
         tracing::warn!(damage, "the record was damaged; it was set aside and a new one begun");
-        self.file.set_aside += 1;
         let reason = format!("the record's file was damaged and set aside: {damage}");
-        let entry = loss(now_ms, Loss { reason, ..Loss::default() });
+        let entry = loss(now_ms, &Loss { reason, ..Loss::default() });
         self.try_append(now_ms, &[entry]).map(|_appended| ())
     }
 }
 
 /// The entry that tells a loss.
-fn loss(now_ms: i64, loss: Loss) -> Entry {
+fn loss(now_ms: i64, loss: &Loss) -> Entry {
     let rows = vec![loss.encode_to_vec().into()];
     let outcome = Outcome::Ok.into();
     let reading = Reading { table: Loss::TABLE.into(), at_ms: now_ms, outcome, rows, ..Reading::default() };

@@ -20,7 +20,7 @@ impl Record {
         for latest in self.file.tables.values() {
             lanes.extend(Lane::begin(db, latest.id, seq)?);
         }
-        let mut bytes = 0;
+        let (mut bytes, mut before) = (0, seq);
         while let Some(place) = (0..lanes.len()).min_by_key(|place| lanes.get(*place).map(|lane: &Lane| lane.next_seq))
         {
             let Some(lane) = lanes.get_mut(place) else { break };
@@ -28,6 +28,11 @@ impl Record {
             if lane.ended {
                 lanes.swap_remove(place);
             }
+            // A hurt number must not send the reader round in a circle.
+            if reading.seq <= before || reading.seq > self.file.last_seq {
+                return Err(RecordError::Damaged(format!("number {} after {before}", reading.seq)));
+            }
+            before = reading.seq;
             bytes += reading.encoded_len();
             if bytes > bytes_max && !found.is_empty() {
                 break;

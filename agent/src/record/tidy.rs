@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deskside_proto::v1::{Kind, Loss, Numbered};
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 
 use super::append::write_meta;
 use super::{Entry, Record, RecordError, content, loss};
@@ -27,6 +27,9 @@ const SPARE: u64 = 10;
 
 /// How often the passing of time is written down.
 const MARK_MS: i64 = 3_600_000;
+
+/// How often the whole file is looked through.
+const EXAMINE_MS: i64 = 24 * 3_600_000;
 
 /// Most time that may pass between two looks at the clock. Why: the age of readings is counted in time lived through, not in dates, so that a
 /// clock that jumps by years ages the record by a week at most. A machine that was off for longer keeps its past a little longer.
@@ -67,7 +70,21 @@ impl Record {
         if self.is_over()? {
             self.bound(now_ms)?;
         }
-        self.shrink()
+        self.shrink()?;
+        self.examine()
+    }
+
+    /// Now and then the whole file is looked through, so that damage to what nobody reads is found before it is needed.
+    fn examine(&mut self) -> Result<(), RecordError> {
+        if self.file.lived_ms - self.file.examined_ms < EXAMINE_MS {
+            return Ok(());
+        }
+        let verdict: String = self.file.db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(RecordError::Damaged(verdict));
+        }
+        self.file.examined_ms = self.file.lived_ms;
+        Ok(())
     }
 
     pub(super) fn is_over(&self) -> Result<bool, RecordError> {
@@ -167,8 +184,10 @@ impl Record {
             },
         )?;
         let found: Vec<Doomed> = rows.collect::<Result<_, _>>()?;
-        let next = found.last().map(|run| run.seq);
-        Ok((found, next))
+        match found.last().map(|run| run.seq) {
+            Some(next) if next <= from => Err(RecordError::Damaged(format!("number {next} after {from}"))),
+            next => Ok((found, next)),
+        }
     }
 
     fn forget(&mut self, doomed: &[Doomed], losses: &mut Losses) -> Result<(), RecordError> {
@@ -179,14 +198,14 @@ impl Record {
         let begun = self.file.db.unchecked_transaction()?;
         for run in doomed {
             let unkept = if run.stream { self.unkept(run.seq, run.last_seq, run.readings)? } else { 0 };
-            begun.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute(params![run.seq.cast_signed()])?;
+            delete(&begun, run.seq)?;
             readings += run.readings;
             if unkept > 0 {
                 lost += unkept;
-                let loss = losses.entry(run.table_id).or_default();
-                loss.readings += unkept;
-                loss.from_ms = Some(loss.from_ms.unwrap_or(run.at_ms).min(run.at_ms));
-                loss.to_ms = Some(loss.to_ms.unwrap_or(run.last_ms).max(run.last_ms));
+                let told = losses.entry(run.table_id).or_default();
+                told.readings += unkept;
+                told.from_ms = Some(told.from_ms.unwrap_or(run.at_ms).min(run.at_ms));
+                told.to_ms = Some(told.to_ms.unwrap_or(run.last_ms).max(run.last_ms));
             }
         }
         write_meta(&begun, "last", self.file.last_seq)?;
@@ -206,7 +225,7 @@ impl Record {
         let entries = losses.into_iter().map(|(id, lost)| {
             let (table, reason) = (name(id).unwrap_or_default(), reason.to_owned());
             tracing::warn!(table, readings = lost.readings, reason, "readings dropped before the server kept them");
-            loss(now_ms, Loss { table, reason, ..lost })
+            loss(now_ms, &Loss { table, reason, ..lost })
         });
         let entries: Vec<Entry> = entries.collect();
         self.try_append(now_ms, &entries).map(|_appended| ())
@@ -250,7 +269,7 @@ impl Record {
         let readings = block.len() as i64;
         let begun = self.file.db.unchecked_transaction()?;
         for reading in &block {
-            begun.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute(params![reading.seq.cast_signed()])?;
+            delete(&begun, reading.seq)?;
         }
         let content = content::seal_block(block)?;
         let mut insert = begun.prepare_cached("INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)")?;
@@ -288,6 +307,14 @@ impl Record {
             block.extend(opened);
         }
         Ok((block, streamed, false))
+    }
+}
+
+/// Takes a run out. One that is not there was never found but through a damaged index.
+fn delete(begun: &Transaction<'_>, seq: u64) -> Result<(), RecordError> {
+    match begun.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute(params![seq.cast_signed()])? {
+        1 => Ok(()),
+        _ => Err(RecordError::Damaged(format!("number {seq} is listed but not there"))),
     }
 }
 

@@ -99,10 +99,9 @@ impl Redactor {
         };
         let is_text = column.r#type() == ColumnType::Text;
         match (catalog::options(column).sensitivity(), field.text().filter(|_text| is_text)) {
-            (Sensitivity::Secret, _) => Fate::Goes,
+            (Sensitivity::Secret, _) | (Sensitivity::Personal, None) => Fate::Goes,
             (Sensitivity::Content, _) if !self.consented(schema, column) => Fate::Goes,
             (Sensitivity::Personal, Some(name)) => self.key.person(name).map_or(Fate::Stays, Fate::Becomes),
-            (Sensitivity::Personal, None) => Fate::Goes,
             (_, Some(text)) => self.cleaned(text),
             // A text column whose bytes are not text.
             (_, None) if is_text => Fate::Goes,

@@ -36,7 +36,7 @@ pub(super) enum Rule {
     Token(&'static tokens::Shape),
     /// A word that a secret follows.
     Pair(pairs::Word),
-    /// A private key in PEM or OpenPGP armour.
+    /// A private key in PEM or `OpenPGP` armour.
     Armour,
     /// The authority of a URL.
     Url,

@@ -114,8 +114,8 @@ pub(super) fn crypt(bytes: &[u8], at: usize) -> Option<Span> {
     let inner = |b: &u8| b.is_ascii_alphanumeric() || b"$./,=_-+".contains(b);
     let found = rest.get(..rest.iter().take_while(|b| inner(b)).count())?;
     let method = found.iter().skip(1).position(|b| *b == b'$')?;
-    let dollars = found.iter().filter(|b| **b == b'$').count();
-    ((1..=12).contains(&method) && dollars >= 3 && found.len() >= 24).then(|| Span::secret(at..at + found.len()))
+    let parts = found.split(|b| *b == b'$').count();
+    ((1..=12).contains(&method) && parts >= 4 && found.len() >= 24).then(|| Span::secret(at..at + found.len()))
 }
 
 pub(super) fn contains(bytes: &[u8], wanted: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use deskside_proto::v1::Loss;
 use prost::Message;
 
-use super::{Bounds, T0, drain, history, line, load, open};
+use super::{Bounds, T0, drain, folder, history, line, load, open};
 use crate::collect::Registry;
 use crate::record::{Record, RecordError};
 
@@ -19,7 +19,7 @@ fn names(dir: &std::path::Path) -> Vec<String> {
 
 #[test]
 fn a_file_of_random_bytes_is_set_aside_and_told() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     fs::create_dir_all(dir.path().join("record")).unwrap();
     let mut epochs = Vec::new();
     for day in 0..4 {
@@ -42,7 +42,7 @@ fn a_file_of_random_bytes_is_set_aside_and_told() {
 
 #[test]
 fn a_file_that_lost_its_end_is_set_aside() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     for n in 0..300 {
         record.append(T0 + n, &[line(T0 + n, &"x".repeat(900))]).unwrap();
@@ -58,7 +58,7 @@ fn a_file_that_lost_its_end_is_set_aside() {
 
 #[test]
 fn a_file_of_another_form_is_set_aside() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let record = open(dir.path());
     let epoch = record.epoch();
     record.file.db.pragma_update(None, "user_version", 99).unwrap();
@@ -68,7 +68,7 @@ fn a_file_of_another_form_is_set_aside() {
 
 #[test]
 fn damage_found_while_running_loses_neither_the_new_readings_nor_the_positions() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     for n in 0..300 {
         record.append(T0 + n, &[line(T0 + n, &"x".repeat(900))]).unwrap();
@@ -97,7 +97,7 @@ fn damage_found_while_running_loses_neither_the_new_readings_nor_the_positions()
 
 #[test]
 fn a_full_disk_stores_nothing_says_so_and_is_got_over() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     record.append(T0, &[line(T0, "before")]).unwrap();
     let pages: i64 = record.file.db.query_row("PRAGMA max_page_count = 1", [], |row| row.get(0)).unwrap();
@@ -112,14 +112,14 @@ fn a_full_disk_stores_nothing_says_so_and_is_got_over() {
 
 #[test]
 fn a_death_in_the_middle_of_an_append_leaves_all_of_it_or_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     record.append(T0, &[line(T0, "one")]).unwrap();
     let begun = record.file.db.unchecked_transaction().unwrap();
     begun
         .execute("INSERT INTO runs SELECT 2, 2, table_id, at_ms, last_ms, 1, 1, 0, form, content FROM runs", [])
         .unwrap();
-    let copy = tempfile::tempdir().unwrap();
+    let copy = folder();
     fs::create_dir_all(copy.path().join("record")).unwrap();
     for name in ["record.db", "record.db-wal"] {
         fs::copy(dir.path().join("record").join(name), copy.path().join("record").join(name)).unwrap();
@@ -131,4 +131,73 @@ fn a_death_in_the_middle_of_an_append_leaves_all_of_it_or_nothing() {
     };
     begun.commit().unwrap();
     assert_eq!(record.epoch(), epoch);
+}
+
+/// A small generator of numbers, so that a failing seed can be lived again.
+fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move |below| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    }
+}
+
+#[test]
+fn whatever_bytes_are_hurt_the_record_goes_on() {
+    for seed in 0..60 {
+        eprintln!("seed {seed}");
+        let mut number = numbers(seed);
+        let dir = folder();
+        let mut record = open(dir.path());
+        let entries: Vec<_> =
+            (0..150).map(|n| if n % 3 == 0 { load(T0 + n * 60_000) } else { line(T0 + n, &"y".repeat(400)) }).collect();
+        record.append(T0, &entries).unwrap();
+        record.tidy(T0 + 200 * 60_000).unwrap();
+        record.file.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        let live = number(2) == 0;
+        let mut held = Some(record).filter(|_record| live);
+        let path = dir.path().join("record/record.db");
+        let mut bytes = fs::read(&path).unwrap();
+        for _hurt in 0..=number(300) {
+            let place = number(bytes.len() as u64) as usize;
+            bytes[place] = number(256) as u8;
+        }
+        fs::write(&path, bytes).unwrap();
+        let mut record = held.take().unwrap_or_else(|| open(dir.path()));
+        let day = 25 * 3_600_000;
+        record.after(0, 1 << 20).unwrap_or_else(|error| panic!("seed {seed}: after: {error}"));
+        record.append(T0 + day, &[line(T0 + day, "still here")]).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        record.tidy(T0 + day).unwrap_or_else(|error| panic!("seed {seed}: tidy: {error}"));
+        drop(record);
+        // What memory had kept of a hurt page may be found out only now.
+        let mut record = open(dir.path());
+        let position = Some((T0 + day + 1).to_string());
+        record
+            .append(T0 + day, &[line(T0 + day + 1, "and here")])
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!((record.position("journal"), drain(&mut record, 0).is_empty()), (position, false), "seed {seed}");
+    }
+}
+
+#[test]
+fn damage_on_a_full_disk_is_mended_once_there_is_room() {
+    let dir = folder();
+    let mut record = open(dir.path());
+    record.append(T0, &[line(T0, "before")]).unwrap();
+    let epoch = record.epoch();
+    record.damage = Some("its disk lied".into());
+    crate::record::file::set_aside(&dir.path().join("record"), T0).unwrap();
+    // A folder in the file's place: nothing can be begun there.
+    let place = dir.path().join("record/record.db");
+    fs::create_dir(&place).unwrap();
+    assert!(record.append(T0 + 1, &[line(T0 + 1, "refused")]).is_err());
+    assert_eq!(record.epoch(), epoch);
+    fs::remove_dir(&place).unwrap();
+    record.append(T0 + 2, &[line(T0 + 2, "after")]).unwrap();
+    assert_ne!(record.epoch(), epoch);
+    let tables: Vec<String> = drain(&mut record, 0).into_iter().map(|(_seq, reading)| reading.table).collect();
+    assert_eq!(tables, ["losses", "log_events"]);
+    assert_eq!((record.position("journal"), record.stats().set_aside), (Some((T0 + 2).to_string()), 1));
 }

@@ -3,7 +3,7 @@
 use deskside_proto::v1::Loss;
 use prost::Message;
 
-use super::{Bounds, T0, bounded, disk, drain, history, line, load, local, reading, streamed};
+use super::{Bounds, T0, bounded, disk, drain, folder, history, line, load, local, reading, streamed};
 
 const DAY: i64 = 24 * 3_600_000;
 
@@ -19,7 +19,7 @@ fn noise(seed: i64) -> String {
 
 #[test]
 fn what_was_kept_goes_first_and_what_was_not_is_counted() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = bounded(dir.path(), small(), T0);
     record.append(T0, &[streamed(reading(T0, &[disk("/", "sda1", 1.0)]))]).unwrap();
     for n in 0..400 {
@@ -51,7 +51,7 @@ fn what_was_kept_goes_first_and_what_was_not_is_counted() {
 
 #[test]
 fn numbers_go_on_after_everything_was_dropped() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = bounded(dir.path(), Bounds { age_max_ms: DAY, ..Bounds::default() }, T0);
     record.append(T0, &[local(line(T0, "old").reading)]).unwrap();
     for hour in 0..60 {
@@ -65,7 +65,7 @@ fn numbers_go_on_after_everything_was_dropped() {
 
 #[test]
 fn old_readings_go_by_age_but_for_the_state_that_was_in_force() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = bounded(dir.path(), Bounds { age_max_ms: 2 * DAY, ..Bounds::default() }, T0);
     let states = [
         reading(T0, &[disk("/", "a", 1.0)]),
@@ -91,7 +91,7 @@ fn old_readings_go_by_age_but_for_the_state_that_was_in_force() {
 
 #[test]
 fn a_clock_that_jumps_by_years_and_back_deletes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = bounded(dir.path(), Bounds::default(), T0);
     let years = 20 * 365 * DAY;
     let mut stored = 0;
@@ -108,7 +108,7 @@ fn a_clock_that_jumps_by_years_and_back_deletes_nothing() {
 
 #[test]
 fn a_lowered_bound_makes_the_file_smaller() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = bounded(dir.path(), Bounds::default(), T0);
     for n in 0..1500 {
         record.append(T0 + n, &[local(line(T0 + n, &noise(n)).reading)]).unwrap();

@@ -16,6 +16,11 @@ use crate::collect::Registry;
 
 const T0: i64 = 1_780_000_000_000;
 
+/// A folder in memory where there is one: what is tried here is not the disk's patience.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_no_such| tempfile::tempdir()).unwrap()
+}
+
 fn open(dir: &Path) -> Record {
     bounded(dir, Bounds::default(), T0)
 }

@@ -3,7 +3,7 @@
 use deskside_proto::v1::Reading;
 use proptest::prelude::*;
 
-use super::{Bounds, T0, bounded, disk, drain, history, line, load, local, reading, streamed};
+use super::{Bounds, T0, bounded, disk, drain, folder, history, line, load, local, reading, streamed};
 use crate::record::Entry;
 
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ proptest! {
 
     #[test]
     fn a_record_holds_what_a_list_would(steps in steps()) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         let mut record = bounded(dir.path(), Bounds::default(), T0);
         let (mut model, mut now_ms, mut kept) = (Model::default(), T0, 0);
         for step in steps {

@@ -2,11 +2,11 @@
 
 use deskside_proto::v1::Outcome;
 
-use super::{T0, disk, drain, history, line, load, local, open, reading, streamed};
+use super::{T0, disk, drain, folder, history, line, load, local, open, reading, streamed};
 
 #[test]
 fn a_state_that_is_as_it_was_is_not_stored_again() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     let (root, home) = (disk("/", "sda1", 10.0), disk("/home", "sda2", 20.0));
     record.append(T0, &[streamed(reading(T0, &[root.clone(), home.clone()]))]).unwrap();
@@ -21,7 +21,7 @@ fn a_state_that_is_as_it_was_is_not_stored_again() {
 
 #[test]
 fn an_outcome_that_turned_is_stored_though_the_rows_are_the_same() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     let mut look = reading(T0, &[disk("/", "sda1", 10.0)]);
     record.append(T0, &[streamed(look.clone())]).unwrap();
@@ -34,7 +34,7 @@ fn an_outcome_that_turned_is_stored_though_the_rows_are_the_same() {
 
 #[test]
 fn a_table_that_begins_to_be_streamed_is_told_in_full() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     let look = reading(T0, &[disk("/", "sda1", 10.0)]);
     record.append(T0, &[local(look.clone())]).unwrap();
@@ -45,7 +45,7 @@ fn a_table_that_begins_to_be_streamed_is_told_in_full() {
 
 #[test]
 fn history_begins_with_the_state_in_force() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     let looks: Vec<_> = (0..5).map(|n| reading(T0 + n * 10, &[disk("/", &format!("sda{n}"), 1.0)])).collect();
     for look in &looks {
@@ -63,7 +63,7 @@ fn history_begins_with_the_state_in_force() {
 
 #[test]
 fn changes_say_what_was_and_what_is_and_a_blind_look_removes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     let mut blind = reading::<deskside_proto::v1::Filesystem>(T0 + 1, &[]);
     blind.outcome = Outcome::Denied.into();
@@ -89,7 +89,7 @@ fn changes_say_what_was_and_what_is_and_a_blind_look_removes_nothing() {
 
 #[test]
 fn samples_come_out_of_blocks_as_they_went_in() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     let mut all = Vec::new();
     for n in 0..200 {
@@ -117,7 +117,7 @@ fn samples_come_out_of_blocks_as_they_went_in() {
 
 #[test]
 fn a_position_is_remembered_with_its_events() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut record = open(dir.path());
     record.append(T0, &[line(T0, "one"), line(T0 + 1, "two")]).unwrap();
     let epoch = record.epoch();
