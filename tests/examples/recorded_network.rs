@@ -98,6 +98,7 @@ fn laptop(folder: &Path) -> anyhow::Result<()> {
 /// Duplicate address detection has failed.
 const TWICE: AddressFlags = AddressFlags::Permanent.union(AddressFlags::Tentative).union(AddressFlags::Dadfailed);
 
+#[derive(Clone, Copy)]
 enum Cable {
     Good,
     None,
