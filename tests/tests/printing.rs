@@ -5,8 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use deskside_agent::collect::{Registry, look};
-use deskside_agent::host::{Live, LiveOptions};
-use deskside_proto::v1::{Outcome, PrintJob, Printer};
+use deskside_agent::host::{Host, Live, LiveOptions};
+use deskside_proto::v1::{Finding, Outcome, PrintJob, Printer};
+use deskside_server::diagnose::{self, About, Known};
 use deskside_tests::lab::cups::Cups;
 use prost::Message;
 
@@ -142,6 +143,48 @@ fn what_a_device_says_of_its_paper_and_toner_is_told_as_the_print_server_tells_i
     let moody = printer(&cups, "moody");
     assert_eq!(moody.markers, ["Black Toner 3 %", "Waste Box unknown"]);
     assert_eq!(moody.state_reasons, ["media-jam-warning", "marker-waste-almost-full-warning"]);
+}
+
+/// What the server says is wrong, worst first, of a machine with this print server.
+fn diagnosed(cups: &Cups) -> Vec<Finding> {
+    let (registry, host) = (Registry::standard(), host(cups));
+    let known = ["printers", "print_jobs"].map(|table| {
+        let reading = look(registry.collector(table).unwrap(), &host);
+        let checked_ms = reading.at_ms;
+        Known { schema: registry.schema(table).unwrap().clone(), readings: vec![reading], checked_ms }
+    });
+    let about = About { now_ms: host.now_ms(), connected: true, ..About::default() };
+    diagnose::findings(&known, &about).unwrap()
+}
+
+#[test]
+fn a_stuck_queue_a_dead_printer_and_a_pause_are_diagnosed_each_as_what_it_is() {
+    let cups = Cups::start().unwrap();
+    cups.add_queue("patient", "socket://127.0.0.1:9").unwrap();
+    cups.submit("patient", "text\n").unwrap();
+    cups.add_queue("rested", "socket://127.0.0.1:9").unwrap();
+    cups.tool("cupsdisable", &["rested"]).unwrap();
+    cups.add_device("jammed", &["STATE: +media-jam-error"]).unwrap();
+    cups.submit("jammed", "text\n").unwrap();
+    let stuck = cups.stuck_queue().unwrap();
+    cups.wait_until("the device has spoken", |cups| Ok(!printer(cups, "jammed").state_reasons.is_empty())).unwrap();
+    let mut found = diagnosed(&cups);
+    found.retain(|found| found.rule.starts_with("print-"));
+    let said: Vec<(&str, &str)> = found.iter().map(|found| (found.rule.as_str(), found.title.as_str())).collect();
+    let titles = format!("{said:#?}");
+    for (rule, words) in [
+        (
+            "print-queue-stopped",
+            format!("{stuck} is stopped, jobs waiting: 1. It says: The printer is not responding."),
+        ),
+        ("print-device-unreachable", "patient cannot be reached".to_owned()),
+        ("print-queue-paused", "rested was paused by a person".to_owned()),
+        ("print-device-needs-a-hand", "jammed has a paper jam".to_owned()),
+    ] {
+        let hits: Vec<_> = said.iter().filter(|(known, _title)| *known == rule).collect();
+        assert!(matches!(hits.as_slice(), [(_rule, title)] if title.contains(&words)), "{rule}: {titles}");
+    }
+    assert_eq!(said.len(), 4, "{titles}");
 }
 
 /// A print server that answers every question with these bytes; its address.
