@@ -89,6 +89,8 @@ fn a_queue_that_takes_no_jobs_says_so() {
 fn held_jobs_and_jobs_that_ended_badly_are_listed_and_printed_ones_are_not() {
     let cups = Cups::start().unwrap();
     cups.add_queue("good", "file:///dev/null").unwrap();
+    cups.add_queue("Büro", "file:///dev/null").unwrap();
+    let far = cups.submit_with("Büro", "später\n", &["-o", "job-hold-until=indefinite"]).unwrap();
     cups.add_queue("bad", "socket://127.0.0.1:9/?contimeout=1").unwrap();
     cups.tool("lpadmin", &["-p", "bad", "-o", "printer-error-policy=abort-job"]).unwrap();
     cups.tool("lpadmin", &["-d", "good"]).unwrap();
@@ -110,6 +112,7 @@ fn held_jobs_and_jobs_that_ended_badly_are_listed_and_printed_ones_are_not() {
     assert!(jobs.iter().all(|job| job.id != printed), "a printed job is listed");
     assert_eq!(job(&cups, held).state, "pending-held");
     assert_eq!(job(&cups, canceled).state, "canceled");
+    assert_eq!(job(&cups, far).printer, "Büro");
     let aborted = job(&cups, aborted);
     assert_eq!(aborted.message, "The printer is not responding.");
     assert!(aborted.completed_ms.is_some());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use deskside_proto::rows::Row;
 use deskside_proto::v1::PrintJob;
 use ipp::model::{DelimiterTag, Operation};
@@ -94,7 +95,36 @@ fn row(job: &Described) -> PrintJob {
     }
 }
 
-/// The queue's name: the last part of its URI.
+/// The queue's name: the last part of its URI, whose odd characters are written as `%` and two hex digits (RFC 3986, 2.1).
 fn queue(uri: &str) -> String {
-    uri.rsplit('/').next().unwrap_or_default().to_owned()
+    let mut rest = uri.rsplit('/').next().unwrap_or_default().as_bytes();
+    let mut name = Vec::with_capacity(rest.len());
+    while let Some((first, after)) = rest.split_first() {
+        let digits = (*first == b'%').then(|| after.split_at_checked(2)).flatten();
+        match digits.and_then(|(digits, left)| Some((HEXLOWER_PERMISSIVE.decode(digits).ok()?, left))) {
+            Some((byte, left)) => {
+                name.extend(byte);
+                rest = left;
+            }
+            None => {
+                name.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&name).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_named_as_people_named_it() {
+        assert_eq!(queue("ipp://localhost/printers/front-office"), "front-office");
+        assert_eq!(queue("ipp://localhost/printers/B%C3%BCro%5f1"), "Büro_1");
+        assert_eq!(queue("ipp://localhost/printers/100%"), "100%");
+        assert_eq!(queue("ipp://localhost/printers/%zz%c"), "%zz%c");
+        assert_eq!(queue(""), "");
+    }
 }
