@@ -69,7 +69,6 @@ impl Runner {
     pub(super) async fn begin(&self, collection: Collection) -> anyhow::Result<()> {
         let device = self.shared.store.device(collection.device).await?;
         let seen_ms = device.map_or(0, |device| device.seen_ms);
-        let tables = catalog::tables().iter().map(|table| table.name.clone()).collect();
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let (show, state) = watch::channel(collection.clone());
         let running = Running { device: collection.device, inbox: sender, state };
@@ -78,7 +77,7 @@ impl Runner {
         let stored = collection.evidence.map(|evidence| Event::Stored { evidence, parts: collection.parts.clone() });
         let connected = self.shared.switchboard.connected(device);
         let first = stored.unwrap_or(Event::Begun { connected });
-        let course = Course::new(collection, tables, seen_ms);
+        let course = course(collection, seen_ms);
         let task = Task { runner: self.clone(), course, show, answers: None };
         tokio::spawn(async move {
             task.run(first, inbox).await;
@@ -181,7 +180,7 @@ impl Task {
                 match act {
                     Act::Pack { deadline_ms } => next = self.pack(deadline_ms).await,
                     Act::Stop => self.answers = None,
-                    Act::Save { tell } => self.save(tell).await,
+                    Act::Save { tell } => next = self.save(tell).await.or(next),
                     Act::Show => {}
                 }
             }
@@ -237,18 +236,33 @@ impl Task {
         }
     }
 
-    async fn save(&self, tell: Option<String>) {
-        let collection = self.course.collection();
+    /// Writes down where it stands. If its evidence came in the same moment in which it was given up, the evidence counts.
+    async fn save(&mut self, tell: Option<String>) -> Option<Event> {
+        let collection = self.course.collection().clone();
         let line = |text| TicketEvent { at_ms: now_ms(), who: "server".into(), what: "collection".into(), text };
         let event = tell.map(line);
         for _attempt in 0..SAVES_MAX {
-            match self.runner.shared.store.save_collection(collection, event.clone()).await {
-                Ok(()) => return,
-                Err(error) => error!(collection = %collection.id, error = format!("{error:#}"), "collection not saved"),
+            let Err(error) = self.runner.shared.store.save_collection(&collection, event.clone()).await else {
+                return None;
+            };
+            let stored = self.runner.shared.store.collection(collection.id).await.ok().flatten();
+            if let Some((stored, evidence)) = stored.and_then(|stored| Some((stored.clone(), stored.evidence?)))
+                && collection.evidence.is_none()
+            {
+                let parts = stored.parts.clone();
+                self.course = course(stored, 0);
+                return Some(Event::Stored { evidence, parts });
             }
+            error!(collection = %collection.id, error = format!("{error:#}"), "collection not saved");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        None
     }
+}
+
+fn course(collection: Collection, seen_ms: i64) -> Course {
+    let tables = catalog::tables().iter().map(|table| table.name.clone()).collect();
+    Course::new(collection, tables, seen_ms)
 }
 
 /// What the device says next; never, while it is asked nothing.

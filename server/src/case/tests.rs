@@ -324,6 +324,16 @@ async fn evidence_that_was_durable_before_a_crash_ends_its_collection_after_it()
 }
 
 #[tokio::test]
+async fn evidence_that_came_in_the_moment_of_giving_up_counts() {
+    let office = office().await;
+    let another = Cases::start(reopened(office.folder.path()), Switchboard::new()).await.unwrap();
+    let collection = office.escalate().await;
+    another.stored(office.upload(collection.id)).await.unwrap();
+    let ended = office.cases.cancel(collection.id, "bob").await.unwrap().unwrap();
+    assert_eq!((ended.state, ended.note.as_str()), (CollectionState::Done, "every part came (1)"));
+}
+
+#[tokio::test]
 async fn a_cancelled_collection_stops_the_device_and_takes_no_upload() {
     let office = office().await;
     let mut call = office.switchboard.connect(office.device);

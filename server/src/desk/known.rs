@@ -25,6 +25,9 @@ const TICKETS_MAX: u32 = 50;
 /// How long a count of findings is good for, where the device was heard of since.
 const COUNT_FRESH_MS: i64 = 10_000;
 
+/// Added to that for each device. Why: a list of ten thousand would otherwise be diagnosed anew each time it is looked at.
+const COUNT_FRESH_MS_A_DEVICE: usize = 20;
+
 /// Devices that are diagnosed at a time for a list.
 const DIAGNOSED_AT_ONCE: usize = 4;
 
@@ -79,7 +82,8 @@ impl Desk {
     /// All devices: those with most wrong first, then by name.
     pub(super) async fn all_devices(&self) -> Result<Vec<v1::Device>> {
         let devices = self.store.devices().await?;
-        let counted = stream::iter(devices).map(|device| self.counted(device)).buffered(DIAGNOSED_AT_ONCE);
+        let fresh_ms = COUNT_FRESH_MS + (devices.len() * COUNT_FRESH_MS_A_DEVICE) as i64;
+        let counted = stream::iter(devices).map(|device| self.counted(device, fresh_ms)).buffered(DIAGNOSED_AT_ONCE);
         let mut devices: Vec<v1::Device> = counted.try_collect().await?;
         devices.sort_by(|a, b| {
             let worst = (a.revoked, b.findings).cmp(&(b.revoked, a.findings));
@@ -88,11 +92,11 @@ impl Desk {
         Ok(devices)
     }
 
-    async fn counted(&self, device: Device) -> Result<v1::Device> {
+    async fn counted(&self, device: Device, fresh_ms: i64) -> Result<v1::Device> {
         let (now_ms, connected) = (now_ms(), self.switchboard.connected(device.id));
         let fresh = self.counts.of(device.id).filter(|count| {
             let unheard = count.seen_ms == device.seen_ms && !connected;
-            count.connected == connected && (unheard || now_ms - count.made_ms < COUNT_FRESH_MS)
+            count.connected == connected && (unheard || now_ms - count.made_ms < fresh_ms)
         });
         if fresh.is_none() && !device.revoked {
             self.view(&device).await?;

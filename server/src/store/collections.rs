@@ -106,7 +106,8 @@ pub trait Collections: Send + Sync {
     async fn open_collections(&self) -> Result<Vec<Collection>>;
 
     /// Writes down where a collection stands; with a line in the ticket's story where there is something to tell. What the
-    /// upload wrote (parts and evidence) is left alone unless the collection names them.
+    /// upload wrote (parts and evidence) is left alone unless the collection names them. Fails where it would end without the
+    /// evidence that it has.
     async fn save_collection(&self, collection: &Collection, event: Option<TicketEvent>) -> Result<()>;
 
     /// An upload is whole, checked and in the object store: keeps the item, its custody, the parts, the link to the collection and the

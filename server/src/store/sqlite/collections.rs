@@ -45,7 +45,8 @@ impl Collections for Db {
             let changed = tx.execute(
                 "UPDATE collection SET state = ?2, note = ?3, ended_ms = ?4, attempts = ?5, \
                  parts = coalesce(?6, parts), evidence = coalesce(?7, evidence) \
-                 WHERE id = ?1 AND state IN ('waiting', 'running')",
+                 WHERE id = ?1 AND state IN ('waiting', 'running') \
+                 AND (evidence IS NULL OR ?7 IS NOT NULL OR ?4 = 0)",
                 params![
                     now.id.to_string(),
                     now.state.name(),
@@ -56,7 +57,7 @@ impl Collections for Db {
                     now.evidence.map(|id| id.to_string())
                 ],
             )?;
-            ensure!(changed == 1, "collection {} has ended, or is unknown", now.id);
+            ensure!(changed == 1, "collection {} has ended, has its evidence already, or is unknown", now.id);
             if let Some(event) = event {
                 tickets::insert_event(tx, now.ticket, &event)?;
             }
