@@ -1,0 +1,80 @@
+//! The agent's command line as a person uses it, without a server.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn agent(state: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deskside-agent"));
+    command.arg("--state").arg(state).args(["--config", "/nonexistent/agent.toml"]).args(arguments);
+    command.output().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn collect_looks_at_this_machine_without_a_server_or_a_state_folder() {
+    let state = Path::new("/nonexistent/state");
+    let readings = json(&agent(state, &["collect", "--json", "boot", "memory"]));
+    let tables: Vec<&str> =
+        readings.as_array().unwrap().iter().filter_map(|reading| reading["table"].as_str()).collect();
+    assert_eq!(tables, ["boot", "memory"]);
+    assert_eq!(readings[1]["outcome"], "ok");
+    assert!(readings[1]["rows"][0]["total_bytes"].as_u64().unwrap() > 0);
+    let text = agent(state, &["collect", "memory"]);
+    assert!(String::from_utf8_lossy(&text.stdout).contains("total_bytes"));
+}
+
+#[test]
+fn a_table_that_is_not_there_is_named() {
+    let output = agent(Path::new("/nonexistent/state"), &["collect", "no_such_table"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no_such_table"));
+}
+
+#[test]
+fn the_dictionary_has_every_table_with_a_line_about_it() {
+    let state = Path::new("/nonexistent/state");
+    let tables = json(&agent(state, &["tables", "--json"]));
+    let tables = tables.as_array().unwrap();
+    assert_eq!(tables.len(), deskside_proto::catalog::tables().len());
+    assert!(tables.iter().all(|table| !table["doc"].as_str().unwrap().is_empty()));
+    let text = agent(state, &["tables", "memory"]);
+    assert!(String::from_utf8_lossy(&text.stdout).contains("swap_total_bytes"));
+}
+
+#[test]
+fn check_prints_what_is_in_force_and_can_be_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = agent(folder.path(), &["check"]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("deadline_s = 10"), "{text}");
+    let path = folder.path().join("agent.toml");
+    std::fs::write(&path, &text).unwrap();
+    let again = Command::new(env!("CARGO_BIN_EXE_deskside-agent")).arg("--config").arg(&path).arg("check").output();
+    let again = String::from_utf8(again.unwrap().stdout).unwrap();
+    assert_eq!(again.lines().skip(1).collect::<Vec<_>>(), text.lines().skip(1).collect::<Vec<_>>());
+}
+
+#[test]
+fn status_of_an_agent_that_does_not_run_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = agent(folder.path(), &["status"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("does not run"));
+}
+
+#[test]
+fn a_damaged_token_is_refused_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    for (token, wanted) in [("hello", "must begin with"), ("dsk1aaaa", "damaged")] {
+        let output = agent(folder.path(), &["enroll", token]);
+        assert!(!output.status.success());
+        assert!(String::from_utf8_lossy(&output.stderr).contains(wanted), "{output:?}");
+    }
+}
