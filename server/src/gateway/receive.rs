@@ -23,7 +23,7 @@ use super::{GatewayParts, StoredUpload, Wanted, service::unavailable};
 use crate::blobs::Blobs;
 
 /// How long the next piece may take.
-const CHUNK_TIME: Duration = Duration::from_secs(60);
+const CHUNK_TIME: Duration = Duration::from_mins(1);
 
 /// Uploads at a time; more wait.
 const UPLOADS_MAX: usize = 64;

@@ -13,7 +13,7 @@ use super::{Call, CutReason, GatewayParts, service::unavailable};
 use crate::ingest;
 
 /// A session that says nothing for so long is given up; agents say something every minute.
-const SILENCE_MAX: Duration = Duration::from_secs(300);
+const SILENCE_MAX: Duration = Duration::from_mins(5);
 
 /// A message that the agent does not take for so long ends the session.
 const SEND_TIME: Duration = Duration::from_secs(30);

@@ -53,7 +53,7 @@ impl ServerTls {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(Arc::new(DeviceVerifier(verifier)));
-        self.finish(builder.with_cert_resolver(Arc::clone(&self.own) as Arc<dyn ResolvesServerCert>))
+        finished(builder.with_cert_resolver(Arc::clone(&self.own) as Arc<dyn ResolvesServerCert>))
     }
 
     /// For technicians: who they are is in each call.
@@ -61,7 +61,7 @@ impl ServerTls {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])?
             .with_no_client_auth();
-        self.finish(builder.with_cert_resolver(Arc::clone(&self.own) as Arc<dyn ResolvesServerCert>))
+        finished(builder.with_cert_resolver(Arc::clone(&self.own) as Arc<dyn ResolvesServerCert>))
     }
 
     /// Makes the server's certificate anew from time to time; never returns.
@@ -74,13 +74,13 @@ impl ServerTls {
             }
         }
     }
+}
 
-    fn finish(&self, mut config: ServerConfig) -> Result<ServerConfig> {
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        config.ticketer = ring::Ticketer::new()?;
-        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-        Ok(config)
-    }
+fn finished(mut config: ServerConfig) -> Result<ServerConfig> {
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.ticketer = ring::Ticketer::new()?;
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    Ok(config)
 }
 
 #[derive(Debug)]

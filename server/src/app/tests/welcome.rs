@@ -13,7 +13,7 @@ async fn a_token_that_is_forged_expired_used_up_or_revoked_lets_nobody_in() {
     let world = World::open().await;
     let (expired, good) = (world.token(1, 1).await, world.token(1, i64::MAX).await);
     let refused = async |secret: &[u8]| {
-        let status = world.enroll(secret).await.err().expect("nobody comes in");
+        let status = world.enroll(secret).await.expect_err("nobody comes in");
         assert_eq!(status.code(), Code::PermissionDenied);
         status.message().to_owned()
     };

@@ -224,9 +224,9 @@ async fn evidence_and_custody_cannot_be_changed_even_by_hand() {
     {
         assert!(db.write(move |tx| Ok(tx.execute(sql, [])?)).await.is_err(), "{sql}");
     }
-    assert_eq!(db.evidence(Some(7)).await.unwrap(), [item.clone()]);
-    assert_eq!(db.evidence(Some(8)).await.unwrap(), []);
     assert_eq!(db.custody(item.id).await.unwrap(), [entry]);
+    assert_eq!(db.evidence(Some(8)).await.unwrap(), []);
+    assert_eq!(db.evidence(Some(7)).await.unwrap(), [item]);
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn a_write_waits_for_another_process_and_then_goes_on() {
     assert!(
         tokio::time::timeout(Duration::from_millis(50), async {
             while !write.is_finished() {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         })
         .await
@@ -266,4 +266,29 @@ async fn a_write_waits_for_another_process_and_then_goes_on() {
     );
     other.execute_batch("COMMIT").unwrap();
     write.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_to_each_and_writing_goes_on_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let device = enrolled(&db, "a").await;
+    // Why not a small disk here: this is SQLite's own bound, which it reports and rolls back just as it does a full disk.
+    let pages: i64 = db.write(|tx| Ok(tx.query_row("PRAGMA page_count", [], |row| row.get(0))?)).await.unwrap();
+    db.write(move |tx| Ok(tx.query_row(&format!("PRAGMA max_page_count = {}", pages + 2), [], |_row| Ok(()))?))
+        .await
+        .unwrap();
+    let noise: String =
+        (0..60_000_u32).map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 27) as u8 % 26)).collect();
+    let mut kept = 0;
+    let full = loop {
+        match db.append(device, 1, vec![arrival(kept + 1, 1, &format!("{kept}{noise}"))], 1).await {
+            Ok(upto) => kept = upto,
+            Err(error) => break format!("{error:#}"),
+        }
+    };
+    assert!(full.contains("full"), "{full}");
+    assert_eq!(db.history(device, "boot", 0, 10, 100).await.unwrap().len() as u64, kept, "no half of it is there");
+    db.write(|tx| Ok(tx.query_row("PRAGMA max_page_count = 1000000", [], |_row| Ok(()))?)).await.unwrap();
+    assert_eq!(db.append(device, 1, vec![arrival(kept + 1, 1, &noise)], 1).await.unwrap(), kept + 1);
 }

@@ -19,8 +19,8 @@ type Committed = std::result::Result<(), Arc<rusqlite::Error>>;
 /// Tells the one who asked, after the transaction has ended.
 type Tell = Box<dyn FnOnce(Committed) + Send>;
 
-/// A job: writes, and answers how to tell.
-type Job = Box<dyn FnOnce(&Transaction<'_>) -> Tell + Send>;
+/// A job: writes where there is a transaction, and answers how to tell.
+type Job = Box<dyn FnOnce(Option<&Transaction<'_>>) -> Tell + Send>;
 
 /// The way to the thread; it ends when the last of these is gone.
 pub(super) struct Writer {
@@ -44,11 +44,14 @@ impl Writer {
     {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
-            let answer = in_savepoint(transaction, job);
+            let answer = transaction.map(|transaction| in_savepoint(transaction, job));
             Box::new(move |committed| {
-                let answer = match committed {
-                    Ok(()) => answer,
-                    Err(error) => answer.and(Err(anyhow!(error).context("committing to the store"))),
+                let answer = match (answer, committed) {
+                    // Why its own error first: the one whose job broke the transaction learns what broke it.
+                    (Some(Err(error)), _) => Err(error),
+                    (Some(answer), Ok(())) => answer,
+                    (_, Err(error)) => Err(anyhow!(error).context("committing to the store")),
+                    (None, Ok(())) => Err(anyhow!("the store ran no transaction")),
                 };
                 // Why: one who no longer waits needs no answer.
                 tell.send(answer).ok();
@@ -75,14 +78,17 @@ fn write_group(connection: &mut Connection, group: Vec<Job>) {
     let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
         Err(error) => {
-            // Why: the senders learn of it because their jobs are dropped with their way to tell.
-            error!(%error, "the store does not take a transaction");
+            error!(%error, jobs = group.len(), "the store does not take a transaction");
+            let error = Arc::new(error);
+            for job in group {
+                job(None)(Err(Arc::clone(&error)));
+            }
             return;
         }
     };
     let mut tells = Vec::with_capacity(group.len());
     for job in group {
-        tells.push(job(&transaction));
+        tells.push(job(Some(&transaction)));
     }
     // Why: after a full disk or an I/O error SQLite may have rolled back all of it by itself; then nothing was written for anybody.
     let committed = if transaction.is_autocommit() {
