@@ -10,9 +10,9 @@ pub struct AuditLine {
     pub number: u64,
     /// When, server's clock.
     pub at_ms: i64,
-    /// The technician.
+    /// The technician, or "operator".
     pub who: String,
-    /// What was done: show, ask, tail, collect, cancel, view, export, ticket.
+    /// What was done: show, ask, tail, collect, cancel, view, export, ticket, denied; operate for the operator.
     pub what: String,
     /// The device's identity, where there is one.
     pub device: String,

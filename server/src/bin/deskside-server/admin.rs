@@ -7,7 +7,7 @@ use deskside_server::{
     app::Folder,
     config::{self, Config},
     identity::{Authority, Secret, hash},
-    store::{Db, Devices, NewTechnician, NewToken, Role, Technicians, Tokens},
+    store::{Audit, AuditLine, Db, Devices, NewTechnician, NewToken, Role, Technicians, Tokens},
 };
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde_json::json;
@@ -90,6 +90,7 @@ pub(crate) async fn token(place: &Place, config: &Config, command: Token) -> Res
             let text = written(&folder, &secret, addresses.clone())?;
             let token = NewToken { id: id.clone(), secret_sha256: hash(secret.bytes()), uses, expires_ms };
             db.add_token(token, now_ms).await?;
+            noted(&db, "", format!("token {id} made, for {uses} machines")).await?;
             if place.json {
                 return screen::json(&json!({
                     "id": id, "token": text, "uses": uses, "expires_ms": expires_ms, "addresses": addresses
@@ -118,6 +119,7 @@ pub(crate) async fn token(place: &Place, config: &Config, command: Token) -> Res
         }
         Token::Revoke { id } => {
             ensure!(db.revoke_token(&id).await?, "no token {id:?}; `deskside-server token list` lists them");
+            noted(&db, "", format!("token {id} revoked")).await?;
             screen::remark(&format!("token {id} is revoked; machines that it let in stay"));
         }
     }
@@ -156,6 +158,7 @@ pub(crate) async fn device(place: &Place, command: Device) -> Result<()> {
                 one.name,
                 one.id
             );
+            noted(&db, &one.id.to_string(), format!("device {} revoked", one.name)).await?;
             screen::remark(&format!("{} {} is revoked; a running server cuts it off at once", one.name, one.id));
         }
     }
@@ -178,6 +181,7 @@ pub(crate) async fn technician(place: &Place, config: &Config, command: Technici
             let text = written(&folder, &secret, addresses.clone())?;
             let technician = NewTechnician { name: name.clone(), role, secret_sha256: hash(secret.bytes()) };
             db.add_technician(technician, Timestamp::now().as_millisecond()).await?;
+            noted(&db, "", format!("technician {name} added as {role}")).await?;
             if place.json {
                 return screen::json(&json!({ "name": name, "role": role, "token": text, "addresses": addresses }));
             }
@@ -198,10 +202,37 @@ pub(crate) async fn technician(place: &Place, config: &Config, command: Technici
         Technician::Revoke { name } => {
             let revoked = db.revoke_technician(&name).await?;
             ensure!(revoked, "no technician {name:?} to revoke; `deskside-server technician list` lists them");
+            noted(&db, "", format!("technician {name} revoked")).await?;
             screen::remark(&format!("{name} is let in no more"));
         }
     }
     Ok(())
+}
+
+pub(crate) async fn audit(place: &Place, last: u32) -> Result<()> {
+    let db = Db::open(&Folder::open(place.data.clone())?.store())?;
+    let lines = db.audit(last).await?;
+    if place.json {
+        screen::json(&lines)?;
+    } else {
+        let rows = lines.into_iter().map(|line| {
+            let ticket = if line.ticket == 0 { String::new() } else { line.ticket.to_string() };
+            vec![line.number.to_string(), screen::time(line.at_ms), line.who, line.what, line.device, ticket, line.text]
+        });
+        let header = ["NO", "WHEN", "WHO", "WHAT", "DEVICE", "TICKET", "WORDS"];
+        screen::table(&header, rows.collect(), "nobody has asked for anything yet");
+    }
+    match db.audit_broken_at().await? {
+        Some(number) => bail!("line {number} does not follow from the one before: the log was altered"),
+        None => Ok(()),
+    }
+}
+
+/// What the operator did, as a line of the audit log.
+async fn noted(db: &Db, device: &str, text: String) -> Result<()> {
+    let at_ms = Timestamp::now().as_millisecond();
+    let (who, what, device) = ("operator".into(), "operate".into(), device.to_owned());
+    db.add_audit(AuditLine { at_ms, who, what, device, text, ..AuditLine::default() }).await
 }
 
 fn written(folder: &Folder, secret: &Secret, addresses: Vec<String>) -> Result<String> {

@@ -8,7 +8,7 @@ use deskside_server::{
     app::Folder,
     config::Config,
     identity::Authority,
-    store::{Db, Devices},
+    store::{Audit, Db, Devices},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -56,6 +56,7 @@ async fn looks(place: &Place, config: &Config) -> Vec<Look> {
         look("data folder", Ok(format!("{}; {running}", place.data.display()))),
         look("authority", authority(&folder)),
         look("store", store(&folder).await),
+        look("audit log", audit(&folder).await),
         look("evidence", evidence(&folder, config).await),
     ]
 }
@@ -77,6 +78,15 @@ async fn store(folder: &Folder) -> Result<String> {
         anyhow::bail!("{} is damaged: {damage}; stop the server and restore a backup", folder.store().display());
     }
     Ok(format!("{} devices, {} bytes", db.devices().await?.len(), std::fs::metadata(folder.store())?.len()))
+}
+
+async fn audit(folder: &Folder) -> Result<String> {
+    if let Some(number) = Db::open(&folder.store())?.audit_broken_at().await? {
+        anyhow::bail!(
+            "line {number} does not follow from the one before: the log was altered; compare it with a backup"
+        );
+    }
+    Ok("its chain of hashes is whole".into())
 }
 
 async fn evidence(folder: &Folder, config: &Config) -> Result<String> {

@@ -62,6 +62,12 @@ enum Command {
     /// Those who may ask.
     #[command(subcommand)]
     Technician(admin::Technician),
+    /// The audit log: who asked, looked at, collected and took what, and when; its chain of hashes is checked.
+    Audit {
+        /// The newest lines.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        last: u32,
+    },
     /// Prints the effective configuration, and whether the data folder is sound.
     Check,
 }
@@ -93,6 +99,7 @@ async fn act(cli: Cli) -> Result<ExitCode> {
         Command::Token(command) => admin::token(&place, &config, command).await?,
         Command::Device(command) => admin::device(&place, command).await?,
         Command::Technician(command) => admin::technician(&place, &config, command).await?,
+        Command::Audit { last } => admin::audit(&place, last).await?,
         Command::Check => return check::check(&place, &config).await,
     }
     Ok(ExitCode::SUCCESS)
