@@ -60,12 +60,6 @@ pub(super) fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     line.map(str::trim)
 }
 
-/// Seconds since the kernel started: the first number of /proc/uptime.
-pub(super) fn uptime_s(text: &str) -> anyhow::Result<f64> {
-    let number = text.split_whitespace().next().context("uptime is empty")?;
-    number.parse().context("uptime is not a number")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use super::{Before, Space};
+use super::{Before, Own, Space};
 
 /// Name of the index's file.
 pub(super) const INDEX: &str = "host.json";
@@ -34,6 +34,9 @@ pub(super) struct Index {
     /// Mount points and how full they are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) spaces: BTreeMap<String, Space>,
+    /// What the agent's own process used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) own: Option<Own>,
     /// Notes that an earlier look left.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) notes: BTreeMap<String, Before>,

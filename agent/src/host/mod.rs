@@ -38,6 +38,19 @@ pub struct Space {
     pub inodes_free: u64,
 }
 
+/// What the agent's own process uses of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Own {
+    /// Resident memory.
+    pub resident_bytes: u64,
+    /// Processor time since it started.
+    pub cpu_ms: u64,
+    /// Bytes written to disks since it started; absent where the system does not tell.
+    pub written_bytes: Option<u64>,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+}
+
 /// What rtnetlink is asked to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Netlink {
@@ -94,6 +107,8 @@ pub trait Host: Send + Sync {
     fn ipp(&self, request: &[u8]) -> io::Result<Vec<u8>>;
     /// One rtnetlink listing: the answer's messages, end to end, as the kernel wrote them.
     fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>>;
+    /// What the agent's own process uses.
+    fn own(&self) -> io::Result<Own>;
     /// Milliseconds since 1970-01-01 UTC.
     fn now_ms(&self) -> i64;
 

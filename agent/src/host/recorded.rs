@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::folder::{self, INDEX, Index, Program};
-use super::{Before, Host, Netlink, Ran, Space};
+use super::{Before, Host, Netlink, Own, Ran, Space};
 
 /// A recorded machine. It answers what the folder holds and nothing else, whatever machine it is read on.
 #[derive(Debug)]
@@ -104,6 +104,11 @@ impl Host for Recorded {
         self.refused(&format!("netlink {name}"))?;
         fs::read(self.folder.join("netlink").join(name).with_extension("bin"))
             .map_err(|_absent| unknown("the rtnetlink listing of", name))
+    }
+
+    fn own(&self) -> io::Result<Own> {
+        self.refused("own")?;
+        self.index.own.ok_or_else(|| unknown("the agent's", "own process"))
     }
 
     fn now_ms(&self) -> i64 {

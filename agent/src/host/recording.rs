@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context;
 
 use super::folder::{self, INDEX, Index, Program, Refusal};
-use super::{Before, Host, Netlink, Ran, Space};
+use super::{Before, Host, Netlink, Own, Ran, Space};
 
 /// Most files of one recording. What is asked beyond it is answered and not written down, and counted.
 const FILES_MAX: usize = 4096;
@@ -174,6 +174,12 @@ impl Host for Recording<'_> {
         let listing = self.answered(|| format!("netlink {}", what.name()), self.host.netlink(what))?;
         self.write_raw(&Path::new("netlink").join(what.name()).with_extension("bin"), &listing);
         Ok(listing)
+    }
+
+    fn own(&self) -> io::Result<Own> {
+        let own = self.answered(|| "own".into(), self.host.own())?;
+        self.note(|index| index.own = Some(own));
+        Ok(own)
     }
 
     fn now_ms(&self) -> i64 {

@@ -10,11 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use memory::hold_little_memory;
 
-use super::{Before, Host, Netlink, READ_BYTES_MAX, Ran, Space};
+use super::{Before, Host, Netlink, Own, READ_BYTES_MAX, Ran, Space};
 
 mod ipp;
 mod memory;
 mod netlink;
+mod own;
 mod run;
 mod space;
 
@@ -93,6 +94,10 @@ impl Host for Live {
 
     fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>> {
         netlink::dump(what)
+    }
+
+    fn own(&self) -> io::Result<Own> {
+        own::own()
     }
 
     fn now_ms(&self) -> i64 {
