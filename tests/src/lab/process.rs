@@ -168,6 +168,11 @@ impl Server {
         self.process.as_mut().context("the server does not run")?.must_live().context("deskside-server")
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        Ok(self.process.as_ref().context("the server does not run")?.child.id())
+    }
+
     /// Where agents reach it.
     pub fn agents(&self) -> SocketAddr {
         self.listen.0
