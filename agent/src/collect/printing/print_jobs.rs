@@ -101,16 +101,10 @@ fn queue(uri: &str) -> String {
     let mut name = Vec::with_capacity(rest.len());
     while let Some((first, after)) = rest.split_first() {
         let digits = (*first == b'%').then(|| after.split_at_checked(2)).flatten();
-        match digits.and_then(|(digits, left)| Some((HEXLOWER_PERMISSIVE.decode(digits).ok()?, left))) {
-            Some((byte, left)) => {
-                name.extend(byte);
-                rest = left;
-            }
-            None => {
-                name.push(*first);
-                rest = after;
-            }
-        }
+        let byte = digits.and_then(|(digits, left)| Some((HEXLOWER_PERMISSIVE.decode(digits).ok()?, left)));
+        let (bytes, left) = byte.unwrap_or_else(|| (vec![*first], after));
+        name.extend(bytes);
+        rest = left;
     }
     String::from_utf8_lossy(&name).into_owned()
 }
