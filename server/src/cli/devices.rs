@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use deskside_proto::show;
 use deskside_proto::v1::{
-    Device, Family, Finding, GetDeviceReply, GetDeviceRequest, ListDevicesRequest, Outcome, TableState,
+    Device, Family, Finding, GetDeviceReply, GetDeviceRequest, ListDevicesRequest, Outcome, PartOutcome, TableState,
 };
+use deskside_proto::{catalog, show};
 
 use super::connect::Desk;
 use super::screen::{Line, Screen};
@@ -77,7 +77,7 @@ impl One {
         if screen.json {
             return Ok(screen.value(&shape::known(&known))?);
         }
-        overview(&mut desk, screen, &known).await?;
+        overview(&mut desk, screen, &known, &[]).await?;
         if !known.tickets.is_empty() {
             screen.gap()?;
             tickets::table(screen, &known.tickets)?;
@@ -86,8 +86,13 @@ impl One {
     }
 }
 
-/// What is known of a device: who it is, findings, and its families.
-pub(super) async fn overview(desk: &mut Desk, screen: Screen, known: &GetDeviceReply) -> anyhow::Result<()> {
+/// What is known of a device: who it is, findings, and its families. `parts` are those of its latest evidence.
+pub(super) async fn overview(
+    desk: &mut Desk,
+    screen: Screen,
+    known: &GetDeviceReply,
+    parts: &[PartOutcome],
+) -> anyhow::Result<()> {
     let device = known.device.clone().unwrap_or_default();
     title(screen, &device)?;
     screen.gap()?;
@@ -97,7 +102,11 @@ pub(super) async fn overview(desk: &mut Desk, screen: Screen, known: &GetDeviceR
         let states: Vec<&TableState> = known.tables.iter().filter(|state| state.family() == family).collect();
         let said: Vec<&(String, Vec<String>)> =
             states.iter().filter_map(|state| digests.iter().find(|(table, _lines)| *table == state.table)).collect();
-        show_family(screen, &device, family, &states, &said)?;
+        if states.is_empty() {
+            unheard(screen, family, parts)?;
+        } else {
+            show_family(screen, &device, family, &states, &said)?;
+        }
     }
     Ok(())
 }
@@ -167,10 +176,6 @@ fn show_family(
     states: &[&TableState],
     said: &[&(String, Vec<String>)],
 ) -> io::Result<()> {
-    if states.is_empty() {
-        let line = Line::default().bold(format!("{:LABEL$}", shape::family(family)));
-        return screen.line(line.warn("nothing received").dim("; `deskside ask` looks now"));
-    }
     let newest = states.iter().map(|state| state.at_ms.max(state.checked_ms)).max().unwrap_or_default();
     let age = format!("as of {}", show::age(newest + device.clock_offset_ms, screen.now_ms));
     screen.line(Line::default().bold(format!("{:LABEL$}", shape::family(family))).dim(age))?;
@@ -191,6 +196,17 @@ fn show_family(
     }
     unseen(screen, states)?;
     states.iter().try_for_each(|state| stale(screen, device, state))
+}
+
+/// A family of which nothing was streamed; the evidence may hold it all the same.
+fn unheard(screen: Screen, family: Family, parts: &[PartOutcome]) -> io::Result<()> {
+    let line = Line::default().bold(format!("{:LABEL$}", shape::family(family))).plain("nothing streamed");
+    let of_family = |part: &&PartOutcome| catalog::table(&part.name).is_some_and(|table| table.family() == family);
+    let rows: u64 = parts.iter().filter(of_family).map(|part| part.rows).sum();
+    match rows {
+        0 => screen.line(line.dim("; `deskside ask` looks now")),
+        rows => screen.line(line.plain(format!("; the evidence holds {rows} rows"))),
+    }
 }
 
 /// Tables that were not seen whole, with why; those of one fate in one line.

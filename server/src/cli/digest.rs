@@ -137,9 +137,9 @@ impl One<'_> {
     }
 }
 
-/// Parts that say something, with blanks between them.
+/// Parts that say something, set apart from one another.
 fn join(parts: &[String]) -> String {
-    parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("  ")
+    parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" · ")
 }
 
 fn quoted(text: &str) -> String {
@@ -337,7 +337,7 @@ mod tests {
             ..Printer::default()
         };
         let lines = told(printers, "printers", vec![queue.encode_to_vec()]);
-        assert_eq!(lines, ["office  stopped  3 jobs  \"The printer is not responding.\""]);
+        assert_eq!(lines, ["office · stopped · 3 jobs · \"The printer is not responding.\""]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::io;
 
 use deskside_proto::show;
 use deskside_proto::v1::{
-    self, Case, GetCaseRequest, ListTicketsRequest, NewTicketRequest, TicketEvent, UpdateTicketRequest,
+    self, Case, GetCaseRequest, GetDeviceReply, ListTicketsRequest, NewTicketRequest, PartOutcome, TicketEvent,
+    UpdateTicketRequest,
 };
 use serde_json::json;
 
@@ -197,7 +198,7 @@ async fn show_case(desk: &mut Desk, screen: Screen, case: &Case) -> anyhow::Resu
     heading(screen, case)?;
     for known in &case.devices {
         screen.gap()?;
-        devices::overview(desk, screen, known).await?;
+        devices::overview(desk, screen, known, latest_parts(case, known)).await?;
     }
     if case.devices.is_empty() {
         screen.line(Line::default().warn("no device is linked to this ticket"))?;
@@ -215,6 +216,15 @@ async fn show_case(desk: &mut Desk, screen: Screen, case: &Case) -> anyhow::Resu
     screen.gap()?;
     story(screen, case)?;
     Ok(())
+}
+
+/// Parts of the device's latest evidence.
+fn latest_parts<'a>(case: &'a Case, known: &GetDeviceReply) -> &'a [PartOutcome] {
+    let id = |device: &Option<v1::Device>| device.as_ref().map(|device| device.id.clone());
+    let of_device = |collection: &&v1::Collection| id(&collection.device) == id(&known.device);
+    let with_evidence =
+        case.collections.iter().filter(of_device).rfind(|collection| !collection.evidence_id.is_empty());
+    with_evidence.map(|collection| collection.parts.as_slice()).unwrap_or_default()
 }
 
 fn heading(screen: Screen, case: &Case) -> io::Result<()> {
