@@ -4,9 +4,6 @@
 //! Sockets are in [`line`]. Why the window: what is sent and not yet kept is bounded here, so that a server that is slow to keep
 //! costs the agent no memory, and what waits, waits in the record.
 
-use std::collections::{BTreeMap, VecDeque};
-
-use deskside_proto::v1::command::Kind as Asked;
 use deskside_proto::v1::from_agent::Kind as Up;
 use deskside_proto::v1::to_agent::Kind as Down;
 use deskside_proto::v1::{Answer, Batch, Command, Kept, Numbered, Policy, Unchanged, Welcome};
@@ -14,29 +11,22 @@ use prost::Message;
 
 use crate::schedule::spread;
 
+mod asked;
 pub mod enroll;
 pub mod identity;
 pub mod line;
 pub mod trust;
 pub mod upload;
+mod window;
 
-/// Bytes of readings that are sent and not yet kept.
-pub const WINDOW_BYTES: usize = 256 * 1024;
+use asked::{Asked, refusal};
+use window::Window;
 
-/// Batches that are sent and not yet kept.
-pub const WINDOW_BATCHES: usize = 32;
+pub use asked::COMMANDS_MAX;
+pub use window::{WINDOW_BATCHES, WINDOW_BYTES};
 
 /// Bytes of one batch; a reading that is larger goes alone. Why: both sides keep message-sized buffers.
 pub const BATCH_BYTES: usize = 16 * 1024;
-
-/// Commands that are worked on at the same time.
-pub const COMMANDS_MAX: usize = 4;
-
-/// Commands without a deadline of their own get this one.
-const COMMAND_MS: u64 = 60_000;
-
-/// Longest deadline of a command.
-const COMMAND_MS_MAX: u64 = 3_600_000;
 
 /// First ceiling of the wait before the next attempt; it doubles up to [`BACK_OFF_MS_MAX`], and the wait is drawn below it.
 const BACK_OFF_MS: u64 = 1_000;
@@ -55,9 +45,6 @@ const CONNECT_MS: u64 = 30_000;
 
 /// From Hello to Welcome.
 const WELCOME_MS: u64 = 20_000;
-
-/// From a batch to some progress in what is kept. Why so long: a server with a slow disk is to be waited for, not trampled.
-const KEPT_MS: u64 = 60_000;
 
 /// Between two words about tables that did not change; they double as a sign of life.
 const BEAT_MS: u64 = 60_000;
@@ -185,36 +172,6 @@ pub enum Phase {
     },
 }
 
-/// What is sent and not yet kept, oldest first.
-#[derive(Debug, Default)]
-struct Window {
-    batches: VecDeque<(u64, usize)>,
-    bytes: usize,
-    /// When something last moved: a batch was kept, or one was sent into an empty window.
-    moved_ms: u64,
-}
-
-impl Window {
-    fn sent(&mut self, now_ms: u64, seq: u64, bytes: usize) {
-        if self.batches.is_empty() {
-            self.moved_ms = now_ms;
-        }
-        self.batches.push_back((seq, bytes));
-        self.bytes += bytes;
-    }
-
-    fn kept(&mut self, now_ms: u64, seq: u64) {
-        while let Some((_, bytes)) = self.batches.pop_front_if(|(last, _bytes)| *last <= seq) {
-            self.bytes -= bytes;
-            self.moved_ms = now_ms;
-        }
-    }
-
-    fn room(&self) -> usize {
-        if self.batches.len() >= WINDOW_BATCHES { 0 } else { WINDOW_BYTES.saturating_sub(self.bytes) }
-    }
-}
-
 /// The machine.
 #[derive(Debug)]
 pub struct Uplink {
@@ -232,8 +189,7 @@ pub struct Uplink {
     /// The question that the record has not answered yet, and the highest number it held when it was asked.
     reading: Option<(u64, u64)>,
     beat_ms: u64,
-    /// Running commands: when each is given up, and whether it outlives the session.
-    commands: BTreeMap<String, (u64, bool)>,
+    asked: Asked,
 }
 
 impl Uplink {
@@ -252,7 +208,7 @@ impl Uplink {
             reads: 0,
             reading: None,
             beat_ms: now_ms,
-            commands: BTreeMap::new(),
+            asked: Asked::default(),
         }
     }
 
@@ -268,7 +224,7 @@ impl Uplink {
 
     /// Everything that the record held is sent and kept.
     pub fn idle(&self) -> bool {
-        matches!(self.phase, Phase::Open { .. }) && self.window.batches.is_empty() && self.reading.is_none()
+        matches!(self.phase, Phase::Open { .. }) && self.window.is_empty() && self.reading.is_none()
     }
 
     /// Sessions begun so far.
@@ -282,10 +238,9 @@ impl Uplink {
             Phase::Waiting { until_ms } => until_ms,
             Phase::Connecting { since_ms } => since_ms + CONNECT_MS,
             Phase::Greeting { since_ms } => since_ms + WELCOME_MS,
-            Phase::Open { .. } if self.window.batches.is_empty() => self.beat_ms,
-            Phase::Open { .. } => self.beat_ms.min(self.window.moved_ms + KEPT_MS),
+            Phase::Open { .. } => self.window.until_ms().into_iter().fold(self.beat_ms, u64::min),
         };
-        self.commands.values().map(|(until_ms, _outlives)| *until_ms).fold(phase_ms, u64::min)
+        self.asked.until_ms().into_iter().fold(phase_ms, u64::min)
     }
 
     /// Decides. `now_ms` is on a clock that never goes back; how far it jumps ahead does not matter.
@@ -346,9 +301,9 @@ impl Uplink {
         match (message, &self.phase) {
             (Down::Welcome(welcome), Phase::Greeting { .. }) => self.welcome(now_ms, welcome, acts),
             (Down::Kept(kept), Phase::Open { .. }) => self.kept(now_ms, kept, acts),
-            (Down::Command(command), Phase::Open { .. }) => self.command(now_ms, command, acts),
+            (Down::Command(command), Phase::Open { .. }) => acts.extend(self.asked.begin(now_ms, command)),
             (Down::Cancel(cancel), _) => {
-                if self.commands.remove(&cancel.id).is_some() {
+                if self.asked.cancel(&cancel.id) {
                     acts.push(Act::Stop(cancel.id));
                 }
             }
@@ -396,38 +351,9 @@ impl Uplink {
         }
     }
 
-    fn command(&mut self, now_ms: u64, command: Command, acts: &mut Vec<Act>) {
-        if self.commands.contains_key(&command.id) {
-            return;
-        }
-        let refusal = match command.kind {
-            None => Some("this agent does not know what is asked; update it".into()),
-            Some(_) if self.commands.len() >= COMMANDS_MAX => {
-                Some(format!("busy with {COMMANDS_MAX} other questions; ask again in a moment"))
-            }
-            Some(_) => None,
-        };
-        if let Some(error) = refusal {
-            acts.push(Act::Send(Up::Answer(Answer { id: command.id, last: true, error, ..Answer::default() })));
-            return;
-        }
-        let deadline_ms = match u64::from(command.deadline_ms) {
-            0 => COMMAND_MS,
-            asked => asked.min(COMMAND_MS_MAX),
-        };
-        let outlives = matches!(command.kind, Some(Asked::Pack(_)));
-        self.commands.insert(command.id.clone(), (now_ms + deadline_ms, outlives));
-        acts.push(Act::Start(command));
-    }
-
     fn answer(&mut self, answer: Answer, acts: &mut Vec<Act>) {
-        if !self.commands.contains_key(&answer.id) {
-            return;
-        }
-        if answer.last {
-            self.commands.remove(&answer.id);
-        }
-        if matches!(self.phase, Phase::Open { .. }) {
+        let wanted = self.asked.answered(&answer);
+        if wanted && matches!(self.phase, Phase::Open { .. }) {
             acts.push(Act::Send(Up::Answer(answer)));
         }
     }
@@ -477,14 +403,10 @@ impl Uplink {
     }
 
     fn tick(&mut self, now_ms: u64, acts: &mut Vec<Act>) {
-        let late: Vec<String> =
-            self.commands.iter().filter(|(_id, (until, _))| now_ms >= *until).map(|(id, _)| id.clone()).collect();
-        for id in late {
-            self.commands.remove(&id);
+        for id in self.asked.late(now_ms) {
             acts.push(Act::Stop(id.clone()));
             if matches!(self.phase, Phase::Open { .. }) {
-                let error = "the machine did not finish within the deadline".into();
-                acts.push(Act::Send(Up::Answer(Answer { id, last: true, error, ..Answer::default() })));
+                acts.push(Act::Send(Up::Answer(refusal(id, "the machine did not finish within the deadline"))));
             }
         }
         match self.phase {
@@ -499,7 +421,7 @@ impl Uplink {
             Phase::Greeting { since_ms } if now_ms >= since_ms + WELCOME_MS => {
                 self.hang_up(now_ms, "the server did not answer to hello", acts);
             }
-            Phase::Open { .. } if !self.window.batches.is_empty() && now_ms >= self.window.moved_ms + KEPT_MS => {
+            Phase::Open { .. } if self.window.until_ms().is_some_and(|until_ms| now_ms >= until_ms) => {
                 self.hang_up(now_ms, "the server keeps nothing of what it is sent", acts);
             }
             Phase::Open { .. } if now_ms >= self.beat_ms => {
@@ -534,10 +456,7 @@ impl Uplink {
         self.why = Some(ending);
         self.window = Window::default();
         self.reading = None;
-        let ended: Vec<String> =
-            self.commands.iter().filter(|(_id, (_, outlives))| !outlives).map(|(id, _)| id.clone()).collect();
-        acts.extend(ended.into_iter().map(Act::Stop));
-        self.commands.clear();
+        acts.extend(self.asked.end().into_iter().map(Act::Stop));
     }
 }
 

@@ -8,12 +8,12 @@ use serde_json::Value;
 fn agent(state: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deskside-agent"));
     command.arg("--state").arg(state).args(["--config", "/nonexistent/agent.toml"]).args(arguments);
-    command.output().unwrap()
+    command.output().expect("the agent starts")
 }
 
 fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The uplink through made-up sessions: windows, resumption, refusals, commands.
 
+use super::window::KEPT_MS;
 use super::*;
+use deskside_proto::v1::Command;
+use deskside_proto::v1::command::Kind as Asked;
 use deskside_proto::v1::{Cancel, Look, Reading};
 use prost::bytes::Bytes;
 
@@ -67,7 +70,7 @@ fn what_is_not_kept_is_bounded_by_the_window() {
         sent += batches(&acts).len();
         last = after + 2;
     }
-    assert!(uplink.window.bytes <= WINDOW_BYTES + BATCH_BYTES, "{} bytes", uplink.window.bytes);
+    assert!(uplink.window.bytes() <= WINDOW_BYTES + BATCH_BYTES, "{} bytes", uplink.window.bytes());
     assert!(sent <= WINDOW_BATCHES && sent > 10);
     assert!(asked(&uplink.step(2, kept(last))).is_some(), "it goes on when there is room");
 }
@@ -216,6 +219,7 @@ fn a_fifth_command_is_told_to_come_back() {
     }
     let acts = uplink.step(1, command("e"));
     assert!(matches!(acts.as_slice(), [Act::Send(Up::Answer(answer))] if answer.last && answer.error.contains("busy")));
+    assert_eq!(uplink.step(1, command("a")), [], "one that is already worked on is not begun twice");
     uplink.step(2, Event::Answer(Answer { id: "a".into(), last: true, ..Answer::default() }));
     assert!(matches!(uplink.step(3, command("f")).as_slice(), [Act::Start(_)]));
 }
