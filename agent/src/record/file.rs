@@ -279,7 +279,7 @@ fn io_error(error: &io::Error, path: &Path) -> RecordError {
 }
 
 /// The disk has no room: told so, or seen in what could not be written.
-fn is_full(error: &rusqlite::ffi::Error) -> bool {
+fn is_full(error: rusqlite::ffi::Error) -> bool {
     let unwritten = [rusqlite::ffi::SQLITE_IOERR_WRITE, rusqlite::ffi::SQLITE_IOERR_SHMSIZE];
     error.code == ErrorCode::DiskFull || unwritten.contains(&error.extended_code)
 }
@@ -290,7 +290,7 @@ impl From<rusqlite::Error> for RecordError {
         use rusqlite::Error;
         let said = error.to_string();
         match error {
-            Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. } if is_full(&error) => Self::Full(said),
+            Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. } if is_full(error) => Self::Full(said),
             // A number that is there twice: an index and its table disagree. Unknown: the file names what SQLite has not.
             Error::SqliteFailure(error, _) => match error.code {
                 DatabaseCorrupt | NotADatabase | ConstraintViolation | Unknown => Self::Damaged(said),
