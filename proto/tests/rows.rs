@@ -94,6 +94,7 @@ proptest! {
     #[test]
     fn garbage_is_refused_or_read_but_never_harms(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         for table in catalog::tables() {
+            prop_assert_eq!(rows::check(table, &bytes).is_ok(), rows::open(table, &bytes).is_ok(), "{}", table.name);
             if let Ok(values) = rows::open(table, &bytes) {
                 prop_assert_eq!(values.len(), table.columns.len());
                 let _shown = deskside_proto::show::json(table, &values);
@@ -104,7 +105,20 @@ proptest! {
     #[test]
     fn a_row_cut_anywhere_never_harms(cut in 0usize..60, text in "\\PC{0,20}") {
         let row = Printer { name: text, state: "stopped".into(), queued_jobs: 7, ..Printer::default() }.encode_to_vec();
-        let _opened = rows::open(schema::<Printer>(), &row[..cut.min(row.len())]);
+        let opened = rows::open(schema::<Printer>(), &row[..cut.min(row.len())]);
+        prop_assert_eq!(rows::check(schema::<Printer>(), &row[..cut.min(row.len())]).is_ok(), opened.is_ok());
+    }
+
+    #[test]
+    fn a_row_with_altered_bytes_is_checked_as_it_is_opened(place in 0usize..40, byte in any::<u8>()) {
+        let mut row = Printer { name: "a".into(), state: "stopped".into(), queued_jobs: 7, ..Printer::default() };
+        row.state_reasons = vec!["paused".into(), "media-empty-error".into()];
+        let mut row = row.encode_to_vec();
+        let place = place % row.len();
+        row[place] = byte;
+        for table in catalog::tables() {
+            prop_assert_eq!(rows::check(table, &row).is_ok(), rows::open(table, &row).is_ok(), "{}", table.name);
+        }
     }
 
     #[test]

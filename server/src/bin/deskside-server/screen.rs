@@ -1,36 +1,37 @@
 //! What this program prints.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where a program speaks to its operator")]
+
+use std::io::{self, Write};
 
 use anyhow::Result;
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// A line.
+/// A line. Why a failure is passed over: one who has closed the pipe has read enough, and a server runs on without a reader.
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    writeln!(io::stdout().lock(), "{text}").ok();
 }
 
 /// A remark that is not the answer.
 pub(crate) fn remark(text: &str) {
-    eprintln!("{text}");
+    writeln!(io::stderr().lock(), "{text}").ok();
 }
 
 /// What went wrong, from the outermost to the innermost.
 pub(crate) fn complain(error: &anyhow::Error) {
-    eprintln!("deskside-server: {error:#}");
+    remark(&format!("deskside-server: {error:#}"));
 }
 
 /// As JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say(&serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
 /// As a table; or in words where there is nothing.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     if rows.is_empty() {
-        println!("{nothing}");
+        say(nothing);
         return;
     }
     let mut table = Table::new();
@@ -38,7 +39,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     for row in rows {
         table.add_row(row.into_iter().map(plain));
     }
-    println!("{table}");
+    say(&table.to_string());
 }
 
 /// A time as a person reads it.
