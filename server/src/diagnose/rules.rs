@@ -1,4 +1,4 @@
-//! The rules, read from `server/rules/*.toml`, one file a family, one line a file in [`FILES`].
+//! The rules, read from `server/rules/*.toml`, one file a family, one line a file in `FILES`.
 
 use std::sync::LazyLock;
 
