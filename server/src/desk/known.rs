@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use deskside_proto::catalog;
 use deskside_proto::v1::{self, Finding, GetDeviceReply, Kind, Reading, TableSchema, TableState};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use prost::Message;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -18,6 +19,12 @@ use crate::store::{Device, Latest};
 
 /// Longest name or id of a device.
 const NAME_CHARS_MAX: usize = 255;
+
+/// Readings of an event table that are fetched at a time, newest first. Why: what a device logs must not choose our memory.
+const EVENT_PAGE: u32 = 32;
+
+/// Bytes of an event table after which no further page is fetched.
+const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Open tickets that are shown with a device.
 const TICKETS_MAX: u32 = 50;
@@ -152,9 +159,16 @@ impl Desk {
 
     /// Readings of an event table within the window; if there are none, the latest without its rows, since they are past.
     async fn lately(&self, device: Uuid, latest: Reading, now_ms: i64) -> Result<Vec<Reading>> {
-        let from_ms = now_ms - EVENT_WINDOW_MS;
-        let limit = u32::try_from(EVENT_READINGS_MAX).unwrap_or(u32::MAX);
-        let readings = self.store.history(device, &latest.table, from_ms, i64::MAX, limit).await?;
+        let (from_ms, mut to_ms) = (now_ms - EVENT_WINDOW_MS, i64::MAX);
+        let (mut readings, mut bytes) = (Vec::new(), 0);
+        while readings.len() < EVENT_READINGS_MAX && bytes < EVENT_BYTES_MAX {
+            let mut page = self.store.history(device, &latest.table, from_ms, to_ms, EVENT_PAGE).await?;
+            let Some(oldest) = page.first() else { break };
+            to_ms = oldest.at_ms - 1;
+            bytes += page.iter().map(Message::encoded_len).sum::<usize>();
+            page.append(&mut readings);
+            readings = page;
+        }
         if readings.is_empty() { Ok(vec![Reading { rows: Vec::new(), ..latest }]) } else { Ok(readings) }
     }
 

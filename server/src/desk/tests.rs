@@ -173,6 +173,29 @@ async fn a_device_shows_what_is_wrong_first_and_how_old_all_of_it_is() {
 }
 
 #[tokio::test]
+async fn the_log_of_the_last_day_is_weighed_and_what_is_older_is_not() {
+    let house = House::open().await;
+    let now_ms = now_ms();
+    for seq in 1..=100 {
+        let at_ms = now_ms - 200_000 + i64::try_from(seq).unwrap() * 1_000;
+        let event =
+            LogEvent { at_ms, program: "sssd".into(), priority: Some(3), message: "no".into(), ..Default::default() };
+        house.streamed(seq, at_ms, event).await;
+    }
+    let mut client = house.client("viewer").await;
+    let mut titles = async |device: &str| {
+        let known = client.get_device(GetDeviceRequest { device: device.into() }).await.unwrap().into_inner();
+        known.findings.into_iter().map(|finding| finding.title).collect::<Vec<_>>()
+    };
+    let told = titles("desk-7").await;
+    assert!(told.contains(&"sssd logged 100 errors in the last day; the latest: no".to_owned()), "{told:?}");
+    let event = LogEvent { at_ms: now_ms + 2 * 86_400_000, ..LogEvent::default() };
+    house.streamed(101, event.at_ms, event).await;
+    let told = titles("desk-7").await;
+    assert!(!told.iter().any(|title| title.contains("sssd")), "{told:?}");
+}
+
+#[tokio::test]
 async fn names_that_mean_nothing_or_too_much_say_how_to_go_on() {
     let house = House::open().await;
     let mut client = house.client("technician").await;
