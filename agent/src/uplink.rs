@@ -102,7 +102,7 @@ pub enum Event {
     Answer(Answer),
     /// What [`Act::Beat`] asked for.
     Unchanged(Unchanged),
-    /// There is reason to hope: try now.
+    /// The identity is another: try now.
     Hasten,
 }
 
@@ -278,15 +278,21 @@ impl Uplink {
                     acts.push(Act::Send(Up::Unchanged(unchanged)));
                 }
             }
-            Event::Hasten => {
-                if matches!(self.phase, Phase::Waiting { .. }) {
-                    self.phase = Phase::Waiting { until_ms: now_ms };
-                }
-            }
+            Event::Hasten => self.hasten(now_ms, &mut acts),
         }
         self.tick(now_ms, &mut acts);
         self.pump(&mut acts);
         acts
+    }
+
+    /// Why an attempt under way is given up: it may have begun with the identity that was replaced, and end refused.
+    fn hasten(&mut self, now_ms: u64, acts: &mut Vec<Act>) {
+        match self.phase {
+            Phase::Open { .. } => return,
+            Phase::Waiting { .. } => {}
+            Phase::Connecting { .. } | Phase::Greeting { .. } => self.hang_up(now_ms, "there is a new identity", acts),
+        }
+        self.phase = Phase::Waiting { until_ms: now_ms };
     }
 
     fn recorded(&mut self, now_ms: u64, standing: Standing, acts: &mut Vec<Act>) {

@@ -251,3 +251,16 @@ fn a_policy_is_applied_once() {
     assert_eq!(uplink.step(1, event()), [Act::Apply(policy.clone())]);
     assert_eq!(uplink.step(2, event()), []);
 }
+
+#[test]
+fn a_new_identity_is_tried_at_once_whatever_was_under_way() {
+    let mut uplink = Uplink::new(DEVICE_SEED, record(0), None, 0);
+    uplink.step(0, Event::Tick);
+    uplink.step(0, Event::Closed(1, Ending::Refused("expired".into())));
+    assert_eq!(uplink.step(1, Event::Hasten), [Act::Connect(2)]);
+    uplink.step(1, Event::Opened(2));
+    let acts = uplink.step(2, Event::Hasten);
+    assert!(matches!(acts.as_slice(), [Act::Disconnect(_), Act::Connect(3)]), "{acts:?}");
+    assert_eq!(uplink.step(3, Event::Closed(2, Ending::Refused("expired".into()))), [], "that was the old identity");
+    assert_eq!(uplink.phase(), &Phase::Connecting { since_ms: 2 });
+}
