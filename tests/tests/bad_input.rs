@@ -1,5 +1,7 @@
 //! Bad input to the real programs: a clear error for the one who sent it, and no harm to anyone else.
 
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

@@ -1,11 +1,14 @@
 //! Logs as a real journald writes them, followed through everything that it does.
 
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use deskside_agent::collect::logs::{Config, Follower, LINE_BYTES_MAX, Lines, OWN_SOURCE};
 use deskside_proto::v1::LogEvent;
 use deskside_tests::lab::journald::Journald;
+use deskside_tests::lab::process::{Agent, Server, until};
 use tokio::sync::mpsc;
 
 /// Longest wait for something that is expected.
@@ -153,6 +156,60 @@ fn a_journal_that_is_damaged_is_named_and_the_others_are_followed() -> anyhow::R
         followed.keep_one();
     }
     assert_eq!(followed.messages("after"), ["after"]);
+    Ok(())
+}
+
+#[test]
+fn an_agent_that_is_killed_sends_every_entry_of_a_real_journal_once() -> anyhow::Result<()> {
+    let journald = Journald::start()?;
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path())?;
+    let mut agent = Agent::new(folder.path(), "")?.following(&journald.journals())?;
+    let device = agent.enrol(&server)?;
+    let mut sent = BTreeSet::new();
+    for round in 0..6 {
+        for number in 0..100 {
+            let message = |way: &str| format!("entry {way} {round} {number}");
+            journald.syslog(&format!("<27>test: {}", message("syslog")))?;
+            journald.native(&[("MESSAGE", message("native").as_bytes()), ("PRIORITY", b"3")])?;
+            journald.stdout("test", &[format!("<3>{}", message("stdout"))])?;
+            sent.extend(["syslog", "native", "stdout"].map(message));
+        }
+        match round {
+            1 | 4 => {
+                agent.kill()?;
+                agent.run()?;
+            }
+            2 => journald.rotate()?,
+            3 => agent.stop().and_then(|()| agent.run())?,
+            _ => {}
+        }
+    }
+    let stored = until("every entry to arrive", || {
+        let lines = server.stored_lines(&device)?;
+        let stored: Vec<String> = lines.into_iter().filter(|line| line.starts_with("entry ")).collect();
+        Ok((stored.len() >= sent.len()).then_some(stored))
+    })?;
+    assert_eq!(stored.len(), sent.len());
+    assert_eq!(stored.into_iter().collect::<BTreeSet<_>>(), sent);
+    Ok(())
+}
+
+#[test]
+fn a_storm_of_lines_leaves_memory_flat_and_is_told_of() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path())?;
+    let mut agent = Agent::new(folder.path(), "")?;
+    let device = agent.enrol(&server)?;
+    let before = agent.status()?.resident_bytes;
+    let storm: Vec<String> = (0..1_000_000).map(|number| format!("the same trouble again, number {number}")).collect();
+    agent.write_lines(&storm)?;
+    until("the storm to be told of", || {
+        let lines = server.stored_lines(&device)?;
+        Ok(lines.iter().any(|line| line.contains("left out: more than")).then_some(()))
+    })?;
+    let grown = agent.status()?.resident_bytes.saturating_sub(before);
+    assert!(grown < 16 * 1024 * 1024, "the agent grew by {grown} bytes");
     Ok(())
 }
 

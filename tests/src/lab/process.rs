@@ -1,6 +1,7 @@
 //! The real programs as processes, each with a folder of its own: started, killed, stopped and started again as a test wants it.
 
 use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -256,6 +257,14 @@ impl Agent {
         Ok(agent)
     }
 
+    /// It follows these journals besides its own log.
+    pub fn following(self, journals: &Path) -> anyhow::Result<Self> {
+        let config = fs::read_to_string(&self.config)?;
+        let journals = format!("journals = [\"{}\"]", journals.display());
+        fs::write(&self.config, config.replace("journals = []", &journals))?;
+        Ok(self)
+    }
+
     /// The same in a network namespace.
     #[must_use]
     pub fn inside(mut self, namespace: &str) -> Self {
@@ -327,9 +336,12 @@ impl Agent {
 
     /// Writes errors to the log that it follows; errors are streamed to the server.
     pub fn write_lines(&self, lines: &[String]) -> anyhow::Result<()> {
-        let text: String = lines.iter().map(|line| format!("<3>{line}\n")).collect();
-        let mut file = File::options().append(true).open(&self.lines).context("opening the followed log")?;
-        std::io::Write::write_all(&mut file, text.as_bytes()).context("writing the followed log")
+        let file = File::options().append(true).open(&self.lines).context("opening the followed log")?;
+        let mut file = BufWriter::new(file);
+        for line in lines {
+            writeln!(file, "<3>{line}").context("writing the followed log")?;
+        }
+        file.flush().context("writing the followed log")
     }
 }
 

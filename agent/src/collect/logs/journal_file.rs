@@ -211,13 +211,12 @@ impl JournalFile {
         let skip = name.len() as u64 + 1;
         let bytes = size.saturating_sub(skip);
         let take = (bytes as usize).min(VALUE_BYTES_MAX);
-        let value = match value.get(..take) {
-            Some(value) => value.to_vec(),
-            None => {
-                let mut value = vec![0; take];
-                self.read(at + payload_at + skip, &mut value)?;
-                value
-            }
+        let value = if let Some(value) = value.get(..take) {
+            value.to_vec()
+        } else {
+            let mut whole = vec![0; take];
+            self.read(at + payload_at + skip, &mut whole)?;
+            whole
         };
         Ok(Some(Field { name, value, bytes }))
     }
