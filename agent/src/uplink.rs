@@ -1,7 +1,7 @@
 //! The agent's side of the stream: when to connect, what to send, what to believe, when to give up.
 //!
 //! A plain state machine: [`Uplink::step`] takes an event and the time on a clock that only goes forward, and says what to do.
-//! Sockets are in [`line`]. Why the window: what is sent and not yet kept is bounded here, so that a server that is slow to keep
+//! Sockets are in [`mod@line`]. Why the window: what is sent and not yet kept is bounded here, so that a server that is slow to keep
 //! costs the agent no memory, and what waits, waits in the record.
 
 use deskside_proto::v1::from_agent::Kind as Up;
