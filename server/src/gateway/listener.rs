@@ -25,8 +25,8 @@ use crate::identity::{Peer, PeerError};
 /// From the first packet to the end of the TLS handshake.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
-/// Handshakes at a time. Why: each costs a signature, and a fleet that comes back at once must not starve those already in.
-const HANDSHAKES_MAX: usize = 128;
+/// Handshakes at a time. Why so many: one that says nothing holds its place until its time is up, and those must not keep a fleet out.
+const HANDSHAKES_MAX: usize = 1024;
 
 /// Connections that are ready and not yet taken.
 const READY_MAX: usize = 64;

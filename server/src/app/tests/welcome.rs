@@ -130,3 +130,19 @@ async fn a_second_server_on_the_same_folder_is_refused() {
     world.server.stop().await.unwrap();
     start(world.folder.path()).await.unwrap();
 }
+
+#[tokio::test]
+async fn connections_that_say_nothing_or_nonsense_keep_nobody_out() {
+    use tokio::io::AsyncWriteExt;
+    let world = World::open().await;
+    let mut held = Vec::new();
+    for n in 0..200 {
+        let mut tcp = TcpStream::connect(world.server.addresses().agents).await.unwrap();
+        if n % 2 == 0 {
+            tcp.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        }
+        held.push(tcp);
+    }
+    let agent = tokio::time::timeout(Duration::from_secs(5), world.agent()).await.expect("there is room for an agent");
+    world.welcomed(&agent).await;
+}
