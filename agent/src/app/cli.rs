@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use deskside_proto::v1::{Reading, TableSchema};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -126,7 +125,7 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
         Verb::Tables { table, json } => tables::dictionary(&registry, table.as_deref(), *json, out),
         Verb::RecordHost { folder } => {
             let redactor = redactor(&settings, &arguments.state)?;
-            let size = record_host(folder, &registry, &live(&settings), &|text| clean(&redactor, text))?;
+            let size = record_host(folder, &registry, &live(&settings), &|text| redactor.text(text).into_owned())?;
             let (files, kib) = (size.files, size.bytes / 1024);
             Ok(writeln!(out, "{}: {files} answers, {kib} KiB, {} left out", folder.display(), size.left_out)?)
         }
@@ -185,11 +184,6 @@ fn redactor(settings: &Settings, state: &Path) -> anyhow::Result<Redactor> {
     }
     let passing = tempfile::tempdir().context("making a passing folder")?;
     Redactor::open(passing.path(), settings.redact.clone())
-}
-
-/// A text of the machine without its secrets, as a reading's reason would be.
-fn clean(redactor: &Redactor, text: &str) -> String {
-    redactor.redact(&TableSchema::default(), Reading { reason: text.into(), ..Reading::default() }).reason
 }
 
 fn on_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
