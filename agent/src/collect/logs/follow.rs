@@ -335,3 +335,20 @@ fn matching_one(pattern: &str, path: &Path) -> bool {
     }
     name.ends_with(last)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_part_of_the_last_name() {
+        let fits = |pattern: &str, path: &str| matching_one(pattern, Path::new(path));
+        assert!(fits("/var/log/*.log", "/var/log/a.log"));
+        assert!(fits("/var/log/app-*-*.log", "/var/log/app-1-2.log"));
+        assert!(fits("/var/log/syslog", "/var/log/syslog"));
+        assert!(!fits("/var/log/*.log", "/var/log/deep/a.log"));
+        assert!(!fits("/var/log/*.log", "/var/log/a.log.1"));
+        assert!(!fits("/var/log/app-*-*.log", "/var/log/app-1.log"));
+        assert!(!fits("/var/*/a.log", "/var/log/a.log"), "a folder is named in full");
+    }
+}

@@ -274,3 +274,35 @@ fn names(folder: &Path) -> Vec<String> {
 pub(super) fn is_own_chatter(event: &LogEvent, own_pid: u32) -> bool {
     event.pid == Some(own_pid) && event.priority.is_some_and(|priority| priority >= 5)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_read_as_it_was_written() {
+        let mut journals = Journals::new(&[], None, 5);
+        journals.marks = BTreeMap::from([([0xab; 16], 1_000_000), ([1; 16], 7)]);
+        journals.read_to_us = 1_795_311_221_493_123;
+        let kept = journals.position();
+        let again = Journals::new(&[], Some(&kept.at), 5);
+        assert_eq!((again.marks, again.read_to_us), (journals.marks, journals.read_to_us));
+        assert_eq!(again.first_from_us, journals.read_to_us, "a new journald is read on from there");
+    }
+
+    #[test]
+    fn a_position_of_nonsense_is_none() {
+        for nonsense in ["", "=", ",,,", "t=", "zz=1", "00=1", "t=xyz,0123456789abcdef0123456789abcdef=-1"] {
+            assert_eq!(remembered(nonsense), (BTreeMap::new(), 0), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_agent_says_in_passing_is_its_own_chatter() {
+        let event = |pid, priority| LogEvent { pid, priority, ..LogEvent::default() };
+        assert!(is_own_chatter(&event(Some(7), Some(6)), 7));
+        assert!(!is_own_chatter(&event(Some(7), Some(4)), 7));
+        assert!(!is_own_chatter(&event(Some(8), Some(6)), 7));
+        assert!(!is_own_chatter(&event(None, Some(6)), 7));
+    }
+}

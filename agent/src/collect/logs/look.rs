@@ -86,12 +86,12 @@ fn look_at_file(host: &dyn Host) -> anyhow::Result<Rows> {
             }
             Ok(_) | Err(_) => continue,
         };
-        return Ok(from_file(path, &ran.stdout, host.now_ms()));
+        return Ok(from_file(path, &ran.stdout, host.now_ms()).into_iter().collect());
     }
     Ok(Rows::unsupported("neither a journal nor /var/log/syslog or /var/log/messages"))
 }
 
-fn from_file(path: &str, tail: &[u8], now_ms: i64) -> Rows {
+fn from_file(path: &str, tail: &[u8], now_ms: i64) -> Vec<LogEvent> {
     let now = Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(TimeZone::system());
     let (mut splitter, mut joiner) = (Splitter::default(), Joiner::default());
     let mut entries = Vec::new();
@@ -104,4 +104,35 @@ fn from_file(path: &str, tail: &[u8], now_ms: i64) -> Rows {
     entries.extend(splitter.rest().and_then(|line| joiner.push(line, 0)));
     entries.extend(joiner.due(0, true));
     entries.iter().filter(|entry| !entry.text.is_empty()).map(|entry| file_event(path, entry, &now).0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_journalctl_prints_becomes_an_event() {
+        let line = r#"{"__CURSOR":"s=1;i=2","__REALTIME_TIMESTAMP":"1795311221493123","_BOOT_ID":"cb0f","PRIORITY":"3",
+            "UNIT":"cups.service","_SYSTEMD_UNIT":"init.scope","_COMM":"systemd","_PID":"1","MESSAGE":[98,255,99]}"#;
+        let event = event(&serde_json::from_str(line).unwrap());
+        assert_eq!((event.at_ms, event.position.as_str()), (1_795_311_221_493, "s=1;i=2"));
+        assert_eq!((event.priority, event.pid, event.boot_id.as_str()), (Some(3), Some(1), "cb0f"));
+        assert_eq!((event.unit.as_str(), event.program.as_str()), ("cups.service", "systemd"));
+        assert_eq!((event.message.as_str(), event.invalid_utf8), ("b\u{fffd}c", true));
+    }
+
+    #[test]
+    fn a_text_that_journalctl_leaves_out_is_said_to_be_left_out() {
+        let event = event(&serde_json::from_str(r#"{"MESSAGE":null}"#).unwrap());
+        assert!(event.message.contains("4096"), "{}", event.message);
+    }
+
+    #[test]
+    fn a_system_without_a_journal_is_read_from_its_log_file() {
+        let tail = b"Nov 22 01:10:57 desk7 app[7]: boom\n  at a\nNov 22 01:10:58 desk7 app[7]: again\n";
+        let events = from_file("/var/log/syslog", tail, Timestamp::now().as_millisecond());
+        let said: Vec<_> = events.iter().map(|event| (event.message.as_str(), event.pid)).collect();
+        assert_eq!(said, [("boom\n  at a", Some(7)), ("again", Some(7))]);
+        assert!(events.iter().all(|event| event.source == "/var/log/syslog" && event.program == "app"));
+    }
 }
