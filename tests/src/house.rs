@@ -75,6 +75,14 @@ fn cargo_build(arguments: &[&str]) -> anyhow::Result<()> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut build = Command::new(cargo);
     build.args(["build", "--quiet", "--bins"]).args(arguments).arg("--manifest-path").arg(manifest);
+    // What cargo tells the programs that it runs about their package must not reach it again: ring's build watches some of it, and all
+    // that stands on ring would be built anew.
+    for (name, _value) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&name);
+        }
+    }
     let status = build.status().context("starting cargo")?;
     if !status.success() {
         bail!("the build went wrong; what cargo says is above");
