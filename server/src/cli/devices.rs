@@ -216,9 +216,10 @@ fn unseen(screen: Screen, states: &[&TableState]) -> io::Result<()> {
         fates.entry((state.outcome, &state.reason)).or_default().push(&state.table);
     }
     for ((outcome, reason), tables) in fates {
-        let label = Line::default().dim(format!("{:width$}", tables.join(", "), width = LABEL + 2));
+        let label = tables.join(", ");
+        let column = (LABEL + 2).max(label.chars().count() + 2);
         let outcome = Outcome::try_from(outcome).unwrap_or_default();
-        screen.line(sheet::outcome(label.plain(" "), outcome, reason))?;
+        screen.beside(&label, column, &sheet::words(outcome, reason))?;
     }
     Ok(())
 }

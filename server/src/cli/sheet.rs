@@ -126,15 +126,24 @@ pub(super) fn is_seen(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Ok | Outcome::Empty | Outcome::Partial)
 }
 
-/// How a look went, where it matters to the one who reads on.
+/// How a look went, and why, in words.
+pub(super) fn words(outcome: Outcome, reason: &str) -> String {
+    let went = match outcome {
+        Outcome::Ok => String::new(),
+        Outcome::Empty => "nothing there".into(),
+        Outcome::Partial => "incomplete".into(),
+        Outcome::Unsupported => "not available here".into(),
+        other => format!("not seen ({})", show::outcome(other)),
+    };
+    if reason.is_empty() { went } else { format!("{went}: {reason}") }
+}
+
+/// The same at the end of a line, coloured where it matters to the one who reads on.
 pub(super) fn outcome(line: Line, outcome: Outcome, reason: &str) -> Line {
-    let words = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     match outcome {
         Outcome::Ok => line,
-        Outcome::Empty => line.dim("nothing there"),
-        Outcome::Partial => line.warn("incomplete").plain(words),
-        Outcome::Unsupported => line.dim("not available here").dim(words),
-        other => line.warn(format!("not seen ({})", show::outcome(other))).plain(words),
+        Outcome::Empty | Outcome::Unsupported => line.dim(words(outcome, reason)),
+        _ => line.warn(words(outcome, reason)),
     }
 }
 
