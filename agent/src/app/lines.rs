@@ -39,6 +39,7 @@ pub(super) struct Taker {
 
 impl Taker {
     pub(super) async fn run(self, mut lines: mpsc::Receiver<Lines>) {
+        self.begin().await;
         while let Some(first) = lines.recv().await {
             let mut entries = self.entries(first);
             let until = tokio::time::sleep(TOGETHER);
@@ -58,13 +59,33 @@ impl Taker {
         }
     }
 
+    /// Says how well the log can be seen when following begins. Why: a log with nothing urgent in it must not look like one that
+    /// nobody reads, and one that may be read only in part must say so.
+    async fn begin(&self) {
+        let (off, local) = self.policy();
+        let eye = Arc::clone(&self.eye);
+        let look = move || eye.registry.collector(LogEvent::TABLE).map(|collector| eye.look(collector));
+        let Ok(Some(mut reading)) = tokio::task::spawn_blocking(look).await else { return };
+        reading.rows.clear();
+        if reading.outcome() == Outcome::Ok {
+            reading.set_outcome(Outcome::Empty);
+        }
+        let entry = Entry { reading, stream: !local, position: None };
+        if !off && let Err(error) = self.keeper.append(self.eye.host.now_ms(), vec![entry]).await {
+            tracing::error!(%error, "how well the log can be seen is not recorded");
+        }
+    }
+
+    /// Whether the log is not to be kept at all, and whether it stays on the device.
+    fn policy(&self) -> (bool, bool) {
+        let policy = self.policy.borrow();
+        let line = policy.tables.iter().find(|line| line.table == LogEvent::TABLE);
+        line.map_or((false, false), |line| (line.off, line.local))
+    }
+
     /// What is to be remembered of a batch. The position goes with its last entry: it is all there, or none of it.
     fn entries(&self, lines: Lines) -> Vec<Entry> {
-        let (off, local) = {
-            let policy = self.policy.borrow();
-            let line = policy.tables.iter().find(|line| line.table == LogEvent::TABLE);
-            (line.is_some_and(|line| line.off), line.is_some_and(|line| line.local))
-        };
+        let (off, local) = self.policy();
         if off || lines.events.is_empty() {
             return Vec::new();
         }

@@ -52,7 +52,7 @@ pub(super) struct Eye {
 
 impl Eye {
     /// One look, redacted. Blocks.
-    fn look(&self, collector: &Collector) -> Reading {
+    pub(super) fn look(&self, collector: &Collector) -> Reading {
         self.clean(look(collector, self.host.as_ref()))
     }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use deskside_proto::catalog;
 use deskside_proto::show;
 use deskside_proto::v1::{
-    Answer, AskRequest, Catalogue, Command, Follow, Look, ShowReply, ShowRequest, TailRequest, command,
+    Answer, AskRequest, Catalogue, Command, Follow, Kind, Look, ShowReply, ShowRequest, TailRequest, command,
 };
 use futures_util::{Stream, stream};
 use tonic::Status;
@@ -50,7 +50,12 @@ impl Desk {
             let then = self.store.at(device.id, &table, request.at_ms).await;
             then.map(|reading| reading.map(|reading| Latest { checked_ms: request.at_ms.max(reading.at_ms), reading }))
         };
-        let latest = latest.map_err(internal)?;
+        let mut latest = latest.map_err(internal)?;
+        if let Some(latest) = latest.as_mut().filter(|_reading| schema.kind() == Kind::Event) {
+            let to_ms = if request.at_ms == 0 { i64::MAX } else { request.at_ms };
+            let to_ms = to_ms.min(latest.reading.at_ms);
+            latest.reading = self.day(device.id, latest.reading.clone(), to_ms).await.map_err(internal)?;
+        }
         let deed = Deed { what: "show", device: Some(device.id), text: table, ..Deed::default() };
         self.audit(caller, deed).await?;
         let shown = Some(self.shown(&device));

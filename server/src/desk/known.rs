@@ -1,13 +1,15 @@
 //! What is known of a device: its tables as last received, how old they are, and what is wrong.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use deskside_proto::READING_BYTES_MAX;
 use deskside_proto::catalog;
-use deskside_proto::v1::{self, Finding, GetDeviceReply, Kind, Reading, TableSchema, TableState};
+use deskside_proto::v1::{self, Finding, GetDeviceReply, Kind, Outcome, Reading, TableSchema, TableState};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use prost::Message;
+use prost::bytes::Bytes;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -149,7 +151,7 @@ impl Desk {
             let schema =
                 schema.unwrap_or_else(|| TableSchema { name: reading.table.clone(), ..TableSchema::default() });
             let readings = match schema.kind() {
-                Kind::Event => self.lately(device, reading, now_ms).await?,
+                Kind::Event => self.lately(device, reading, now_ms - EVENT_WINDOW_MS, i64::MAX).await?,
                 _ => vec![reading],
             };
             known.push(Known { schema, readings, checked_ms });
@@ -158,8 +160,7 @@ impl Desk {
     }
 
     /// Readings of an event table within the window; if there are none, the latest without its rows, since they are past.
-    async fn lately(&self, device: Uuid, latest: Reading, now_ms: i64) -> Result<Vec<Reading>> {
-        let (from_ms, mut to_ms) = (now_ms - EVENT_WINDOW_MS, i64::MAX);
+    async fn lately(&self, device: Uuid, latest: Reading, from_ms: i64, mut to_ms: i64) -> Result<Vec<Reading>> {
         let (mut readings, mut bytes) = (Vec::new(), 0);
         while readings.len() < EVENT_READINGS_MAX && bytes < EVENT_BYTES_MAX {
             let mut page = self.store.history(device, &latest.table, from_ms, to_ms, EVENT_PAGE).await?;
@@ -170,6 +171,28 @@ impl Desk {
             readings = page;
         }
         if readings.is_empty() { Ok(vec![Reading { rows: Vec::new(), ..latest }]) } else { Ok(readings) }
+    }
+
+    /// The day of events that ends at a time, as one reading; of more than one reading holds, the newest.
+    pub(super) async fn day(&self, device: Uuid, latest: Reading, to_ms: i64) -> Result<Reading> {
+        let mut readings = self.lately(device, latest, to_ms.saturating_sub(EVENT_WINDOW_MS), to_ms).await?;
+        let mut day = readings.pop().unwrap_or_default();
+        let mut rows: VecDeque<_> = std::mem::take(&mut day.rows).into();
+        let mut bytes: usize = rows.iter().map(Bytes::len).sum();
+        for row in readings.into_iter().rev().flat_map(|reading| reading.rows.into_iter().rev()) {
+            bytes += row.len();
+            if bytes > READING_BYTES_MAX {
+                day.set_outcome(Outcome::Partial);
+                day.reason = "there are more events in these 24 hours; those shown are the newest".into();
+                break;
+            }
+            rows.push_front(row);
+        }
+        if !rows.is_empty() && day.outcome() == Outcome::Empty {
+            day.set_outcome(Outcome::Ok);
+        }
+        day.rows = rows.into();
+        Ok(day)
     }
 
     /// A table's description: the contract's, or the one that the device brought.

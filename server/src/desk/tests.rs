@@ -196,6 +196,25 @@ async fn the_log_of_the_last_day_is_weighed_and_what_is_older_is_not() {
 }
 
 #[tokio::test]
+async fn a_log_is_shown_as_the_day_that_ends_with_its_latest_event() {
+    let house = House::open().await;
+    let begun_ms = now_ms() - 3 * 86_400_000;
+    for (seq, hours) in [(1, 0), (2, 30), (3, 31), (4, 40)] {
+        let at_ms = begun_ms + hours * 3_600_000;
+        house.streamed(seq, at_ms, LogEvent { at_ms, message: format!("{hours} h"), ..Default::default() }).await;
+    }
+    let mut client = house.client("viewer").await;
+    let mut shown = async |at_ms| {
+        let request = ShowRequest { device: "desk-7".into(), table: "log_events".into(), at_ms };
+        let reading = client.show(request).await.unwrap().into_inner().reading.unwrap();
+        let messages = reading.rows.iter().map(|row| LogEvent::decode(row.as_ref()).unwrap().message);
+        messages.collect::<Vec<_>>()
+    };
+    assert_eq!(shown(0).await, ["30 h", "31 h", "40 h"]);
+    assert_eq!(shown(begun_ms + 31 * 3_600_000).await, ["30 h", "31 h"]);
+}
+
+#[tokio::test]
 async fn names_that_mean_nothing_or_too_much_say_how_to_go_on() {
     let house = House::open().await;
     let mut client = house.client("technician").await;
