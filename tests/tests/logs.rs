@@ -134,6 +134,25 @@ fn every_entry_comes_once_through_restarts_rotation_and_a_crash_of_journald() ->
 }
 
 #[test]
+fn every_entry_comes_once_while_the_journal_rotates_again_and_again() -> anyhow::Result<()> {
+    let journald = Journald::start()?;
+    let mut followed = Followed::start(&journald)?;
+    let mut sent = Vec::new();
+    for round in 0..40 {
+        for number in 0..10 {
+            let message = format!("entry {round} {number}");
+            journald.native(&[("MESSAGE", message.as_bytes())])?;
+            sent.push(message);
+        }
+        journald.rotate()?;
+    }
+    journald.native(&[("MESSAGE", b"the last")])?;
+    followed.keep_until("the last");
+    assert_eq!(followed.messages("entry "), sent);
+    Ok(())
+}
+
+#[test]
 fn a_journal_that_is_damaged_is_named_and_the_others_are_followed() -> anyhow::Result<()> {
     let journald = Journald::start()?;
     for number in 0..100 {

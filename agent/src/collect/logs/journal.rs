@@ -4,6 +4,7 @@
 //! journald says exactly what has been read, through rotation, restarts and vacuuming.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER_PERMISSIVE as HEX;
@@ -33,8 +34,9 @@ pub(super) struct Journals {
     marks: BTreeMap<[u8; 16], u64>,
     read_to_us: u64,
     open: Vec<Open>,
-    /// Files read to their end that will not grow, and files given up.
-    done: BTreeSet<PathBuf>,
+    /// Files read to their end that will not grow, and files given up: where they lay, and their inodes. Why these: on rotation another
+    /// file takes the name.
+    done: BTreeMap<PathBuf, u64>,
     readable: bool,
 }
 
@@ -53,7 +55,7 @@ impl Journals {
         let folders = folders.iter().map(PathBuf::from).collect();
         let (marks, read_to_us) = position.map(remembered).unwrap_or_default();
         let first_from_us = if read_to_us > 0 { read_to_us } else { first_from_us };
-        Self { folders, first_from_us, marks, read_to_us, open: Vec::new(), done: BTreeSet::new(), readable: false }
+        Self { folders, first_from_us, marks, read_to_us, open: Vec::new(), done: BTreeMap::new(), readable: false }
     }
 
     /// Folders to be watched for changes.
@@ -70,11 +72,11 @@ impl Journals {
     /// Looks for files that came, went or were renamed. Returns what is wrong, in words.
     pub(super) fn scan(&mut self) -> Vec<String> {
         let paths: BTreeSet<PathBuf> = self.folders().iter().flat_map(|folder| journal_files(folder)).collect();
-        self.done.retain(|path| paths.contains(path));
+        self.done.retain(|path, inode| paths.contains(path) && inode_at(path) == Some(*inode));
         let mut wrong = Vec::new();
         let mut denied = 0;
         for path in paths {
-            if self.done.contains(&path) || self.open.len() >= FILES_MAX {
+            if self.done.contains_key(&path) || self.open.len() >= FILES_MAX {
                 continue;
             }
             match self.admit(&path) {
@@ -82,8 +84,10 @@ impl Journals {
                 Err(error) if outcome_of(&error) == Outcome::Denied => denied += 1,
                 Err(error) => wrong.push(format!("journal file {} is not read: {error:#}", path.display())),
             }
-            if !self.open.iter().any(|open| open.path == path) {
-                self.done.insert(path);
+            if !self.open.iter().any(|open| open.path == path)
+                && let Some(inode) = inode_at(&path)
+            {
+                self.done.insert(path, inode);
             }
         }
         if denied > 0 {
@@ -118,13 +122,18 @@ impl Journals {
         let mut wrong = Vec::new();
         self.open.iter_mut().for_each(|open| open.failed = false);
         self.refresh(&mut wrong);
-        // What any file holds up to these numbers was written before this moment, so the second refresh shows all of it.
+        // What any file holds up to these numbers was written before this moment, so that a scan and a second refresh show all of it,
+        // in files that have just been begun too.
         let mut written: BTreeMap<[u8; 16], u64> = BTreeMap::new();
         for open in &self.open {
             let most = written.entry(open.file.head.seqnum_id).or_default();
             *most = open.file.head.tail_seqnum.max(*most);
         }
-        self.refresh(&mut wrong);
+        written.retain(|journald, up_to| self.marks.get(journald).is_none_or(|mark| mark < up_to));
+        if !written.is_empty() {
+            wrong.extend(self.scan());
+            self.refresh(&mut wrong);
+        }
         for (journald, up_to) in written {
             while !batch.full() {
                 let Some((place, entry)) = self.lowest(&journald, up_to, &mut wrong) else { break };
@@ -203,12 +212,18 @@ impl Journals {
     fn close(&mut self) {
         let done = &mut self.done;
         self.open.retain_mut(|open| {
-            let read = matches!(open.file.peek(), Ok(None));
-            if read && open.file.head.archived && open.path.exists() {
-                done.insert(open.path.clone());
-                return false;
+            if !matches!(open.file.peek(), Ok(None)) {
+                return true;
             }
-            !read || open.path.exists()
+            let there = inode_at(&open.path) == Some(open.file.inode);
+            // What was written between the last look and the renaming.
+            if !there && open.file.refresh().is_ok() && !matches!(open.file.peek(), Ok(None)) {
+                return true;
+            }
+            if there && open.file.head.archived {
+                done.insert(open.path.clone(), open.file.inode);
+            }
+            there && !open.file.head.archived
         });
     }
 
@@ -217,7 +232,7 @@ impl Journals {
         self.open.retain(|open| {
             let keep = open.unreadable <= PASSES_UNREADABLE_MAX;
             if !keep {
-                done.insert(open.path.clone());
+                done.insert(open.path.clone(), open.file.inode);
             }
             keep
         });
@@ -263,6 +278,10 @@ fn machine_folders(folder: &Path) -> Vec<PathBuf> {
 fn journal_files(folder: &Path) -> Vec<PathBuf> {
     let journal = |name: &String| name.ends_with(".journal") || name.ends_with(".journal~");
     names(folder).into_iter().filter(journal).map(|name| folder.join(name)).collect()
+}
+
+fn inode_at(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|facts| facts.ino())
 }
 
 fn names(folder: &Path) -> Vec<String> {

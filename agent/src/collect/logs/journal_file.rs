@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
@@ -104,6 +104,8 @@ pub(super) struct Field {
 #[derive(Debug)]
 pub(super) struct JournalFile {
     file: File,
+    /// What stays when the file is renamed.
+    pub(super) inode: u64,
     pub(super) head: Head,
     place: Place,
     next: Option<EntryHead>,
@@ -124,8 +126,9 @@ struct Place {
 impl JournalFile {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let file = File::open(path)?;
+        let inode = file.metadata()?.ino();
         let head = read_head(&file)?;
-        Ok(Self { file, head, place: Place::default(), next: None })
+        Ok(Self { file, inode, head, place: Place::default(), next: None })
     }
 
     /// Reads the head again, to see what was written since.
