@@ -15,6 +15,8 @@ mod file;
 mod follow;
 mod journal;
 mod journal_file;
+#[cfg(test)]
+mod journal_tests;
 mod lines;
 mod look;
 #[cfg(test)]
