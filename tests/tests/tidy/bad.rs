@@ -51,6 +51,16 @@ fn a_second_door_is_caught() {
 }
 
 #[test]
+fn a_collector_that_looks_past_the_door_is_caught() {
+    let past = "fn look() { std::fs::read_to_string(\"/proc/stat\"); }";
+    assert_eq!(rules::looks(&source("agent/src/collect/system/load.rs", past)).len(), 1);
+    assert_eq!(rules::looks(&source("agent/src/collect/logs/look.rs", past)).len(), 1);
+    assert!(rules::looks(&source("agent/src/host/live/mod.rs", past)).is_empty());
+    let tested = format!("fn look() {{}}\n#[cfg(test)]\nmod tests {{ {past} }}");
+    assert!(rules::looks(&source("agent/src/collect/system/load.rs", &tested)).is_empty());
+}
+
+#[test]
 fn empty_names_are_caught() {
     assert_eq!(rules::names(&source("agent/src/utils.rs", "")).len(), 1);
     assert_eq!(rules::names(&source("a.rs", "struct TicketManager; enum DiskInfo {}")).len(), 2);

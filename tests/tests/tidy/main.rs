@@ -72,6 +72,11 @@ fn systems_differ_behind_the_door_alone() {
 }
 
 #[test]
+fn collectors_reach_the_machine_through_the_door_alone() {
+    check(rules::looks, Source::is_rust);
+}
+
+#[test]
 fn names_say_what_things_are() {
     check(rules::names, Source::is_rust);
 }

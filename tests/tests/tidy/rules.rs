@@ -23,6 +23,29 @@ const TOP: &[&str] =
 /// Where the operating systems' differences and `unsafe` may live.
 const DOOR: &[&str] = &["agent/src/host/", "agent/src/service/"];
 
+/// Collectors, which reach the machine through the door alone.
+const LOOKING: &str = "agent/src/collect/";
+
+/// The followers of logs, which hold a place in a file that grows: they are sources of lines and no looks.
+const FOLLOWING: &str = "agent/src/collect/logs";
+
+/// What goes past the door: files, programs, sockets, the environment, the clock.
+const PAST_THE_DOOR: &[&str] = &[
+    "std::fs",
+    "TcpStream",
+    "UdpSocket",
+    "UnixStream",
+    "std::env",
+    "std::process",
+    "std::os",
+    "SystemTime",
+    "Instant::now",
+    "Zoned::now",
+    "Timestamp::now",
+    "rustix::",
+    "tokio::",
+];
+
 /// Names that say nothing about what the thing is.
 const EMPTY_NAMES: &[&str] = &["common", "data", "handler", "helper", "helpers", "info", "manager", "util", "utils"];
 
@@ -97,6 +120,18 @@ pub(crate) fn door(source: &Source) -> Vec<String> {
     let words = ["unsafe ", "target_os", "target_family", "cfg(unix", "cfg(windows"];
     let found = words.iter().filter(|word| code.contains(**word));
     found.map(|word| format!("{}: \"{}\" belongs behind the door", source.path, word.trim())).collect()
+}
+
+/// Collectors that would see another machine than the one they are shown.
+pub(crate) fn looks(source: &Source) -> Vec<String> {
+    let look = source.path.ends_with("/look.rs") || !source.path.starts_with(FOLLOWING);
+    if !source.path.starts_with(LOOKING) || !look {
+        return Vec::new();
+    }
+    let code = scan::code(&source.text);
+    let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+    let found = PAST_THE_DOOR.iter().filter(|word| code.contains(**word));
+    found.map(|word| format!("{}: \"{word}\" goes past the door; ask `Host`", source.path)).collect()
 }
 
 /// Files and types whose names say nothing.
