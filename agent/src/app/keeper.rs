@@ -122,6 +122,7 @@ impl Shelf {
     pub(super) fn count(&mut self) -> Stats {
         let stats = self.record.stats();
         self.counted = Some(Instant::now());
+        VITALS.serving.store(true, Relaxed);
         VITALS.record_bytes.store(stats.bytes, Relaxed);
         VITALS.record_readings.store(stats.readings, Relaxed);
         VITALS.queued.store(stats.queued, Relaxed);

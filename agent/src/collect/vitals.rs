@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-/// The agent's own state, as its rooms last set it. Each field is the column of the same name.
+/// The agent's own state, as its rooms last set it. Each field but the first is the column of the same name.
 #[derive(Debug, Default)]
 pub struct Vitals {
+    /// The service runs in this process; without it the rest means nothing.
+    pub serving: AtomicBool,
     /// Size of the record on disk.
     pub record_bytes: AtomicU64,
     /// Readings in the record.
@@ -26,6 +28,7 @@ pub struct Vitals {
 /// The one set of vitals of this process. Why process-wide: there is one agent in a process, and the collector that reports it is a
 /// plain function like all others.
 pub static VITALS: Vitals = Vitals {
+    serving: AtomicBool::new(false),
     record_bytes: AtomicU64::new(0),
     record_readings: AtomicU64::new(0),
     queued: AtomicU64::new(0),

@@ -24,20 +24,21 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     if own.written_bytes.is_none() {
         rows.missing("bytes written");
     }
+    let serving = VITALS.serving.load(Relaxed);
     rows.push(&AgentHealth {
         version: env!("CARGO_PKG_VERSION").into(),
         resident_bytes: own.resident_bytes,
         cpu_ms: own.cpu_ms,
         written_bytes: own.written_bytes.unwrap_or_default(),
         uptime_s: own.uptime_s,
-        record_bytes: VITALS.record_bytes.load(Relaxed),
-        record_readings: VITALS.record_readings.load(Relaxed),
-        queued: VITALS.queued.load(Relaxed),
-        dropped: VITALS.dropped.load(Relaxed),
-        timed_out: VITALS.timed_out.load(Relaxed),
-        connected: VITALS.connected.load(Relaxed),
-        reconnects: VITALS.reconnects.load(Relaxed),
-        set_aside: VITALS.set_aside.load(Relaxed),
+        record_bytes: serving.then(|| VITALS.record_bytes.load(Relaxed)),
+        record_readings: serving.then(|| VITALS.record_readings.load(Relaxed)),
+        queued: serving.then(|| VITALS.queued.load(Relaxed)),
+        dropped: serving.then(|| VITALS.dropped.load(Relaxed)),
+        timed_out: serving.then(|| VITALS.timed_out.load(Relaxed)),
+        connected: serving.then(|| VITALS.connected.load(Relaxed)),
+        reconnects: serving.then(|| VITALS.reconnects.load(Relaxed)),
+        set_aside: serving.then(|| VITALS.set_aside.load(Relaxed)),
     });
     Ok(rows)
 }
