@@ -1,23 +1,20 @@
 //! A whole Deskside on this machine: the real server, the real agent and the technician's command line, as processes with folders of
 //! their own. They end with the house.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::running::Running;
+
 /// How long a program may take to become ready.
 pub const READY_MAX: Duration = Duration::from_secs(20);
-
-/// How long a program may take to end before it is killed.
-const END_MAX: Duration = Duration::from_secs(8);
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -90,52 +87,6 @@ fn cargo_build(arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A program that runs. It is asked to end when this is dropped, and made to after a while.
-#[derive(Debug)]
-pub struct Running {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Running {
-    /// Starts it in a process group of its own, so that a Ctrl-C reaches the house and the house ends it in order.
-    fn start(mut command: Command, log: PathBuf) -> anyhow::Result<Self> {
-        let file = File::create(&log).with_context(|| format!("making {}", log.display()))?;
-        command.process_group(0).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
-        Ok(Self { child, log })
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// An error with the end of its log, if it has ended.
-    fn must_live(&mut self) -> anyhow::Result<()> {
-        let Some(status) = self.child.try_wait()? else { return Ok(()) };
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let tail: Vec<&str> = log.lines().rev().take(12).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
-        bail!("it ended ({status}); its last words:\n{}", tail.join("\n"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
-        if kill_process(pid, Signal::TERM).is_ok() {
-            let begun = Instant::now();
-            while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < END_MAX {
-                std::thread::sleep(LOOK_EVERY);
-            }
-        }
-        // Where it has ended already there is nothing to kill, and that is as good.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 /// Where the server listens.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Addresses {
@@ -171,7 +122,7 @@ impl House {
         if told.exists() {
             fs::remove_file(&told)?;
         }
-        let mut server = Running::start(run, folder.join("server.log"))?;
+        let mut server = Running::start(run, &folder.join("server.log"))?;
         let addresses = until("the server to listen", READY_MAX, || {
             server.must_live().context("deskside-server")?;
             Ok(fs::read_to_string(&told).ok().and_then(|text| serde_json::from_str(&text).ok()))
@@ -189,7 +140,7 @@ impl House {
         said(self.agent_command().args(["enroll", token.trim()]))?;
         let mut run = self.agent_command();
         run.arg("run");
-        self.agent = Some(Running::start(run, self.folder.join("agent.log"))?);
+        self.agent = Some(Running::start(run, &self.folder.join("agent.log"))?);
         Ok(())
     }
 

@@ -4,24 +4,22 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use deskside_agent::local::Status;
 use deskside_proto::rows::Row;
 use deskside_proto::v1::{LogEvent, Reading};
 use deskside_server::store::{Db, Readings};
 use prost::Message;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 use crate::house::{Addresses, said};
+use crate::running::Running;
 
 /// How long something that is expected may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a program may take to end when asked.
-const END_MAX: Duration = Duration::from_secs(8);
 /// Between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Most readings that are fetched from a store.
@@ -48,55 +46,6 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A process and its log.
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Process {
-    fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
-        let file = File::options().create(true).append(true).open(log).context("making a log")?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
-        Ok(Self { child, log: log.to_owned() })
-    }
-
-    fn must_live(&mut self) -> anyhow::Result<()> {
-        let Some(status) = self.child.try_wait()? else { return Ok(()) };
-        bail!("it ended ({status}): {}", fs::read_to_string(&self.log).unwrap_or_default())
-    }
-
-    fn kill(mut self) -> anyhow::Result<()> {
-        self.child.kill().context("killing a process")?;
-        self.child.wait().context("waiting for a process")?;
-        Ok(())
-    }
-
-    fn stop(mut self) -> anyhow::Result<()> {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).context("no process id")?;
-        kill_process(pid, Signal::TERM).context("stopping a process")?;
-        let begun = Instant::now();
-        while begun.elapsed() < END_MAX {
-            if let Some(status) = self.child.try_wait()? {
-                ensure!(status.success(), "it ended with {status}: {}", fs::read_to_string(&self.log)?);
-                return Ok(());
-            }
-            std::thread::sleep(PAUSE);
-        }
-        bail!("it did not end within {} s: {}", END_MAX.as_secs(), fs::read_to_string(&self.log)?)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // One that has ended is as good as killed.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 /// A command, within a network namespace if there is one.
 fn command(program: &Path, namespace: Option<&str>) -> Command {
     let Some(namespace) = namespace else { return Command::new(program) };
@@ -112,7 +61,7 @@ pub struct Server {
     log: PathBuf,
     namespace: Option<String>,
     listen: (SocketAddr, SocketAddr),
-    process: Option<Process>,
+    process: Option<Running>,
 }
 
 impl Server {
@@ -144,7 +93,7 @@ impl Server {
         let mut command = command(&program("deskside-server")?, self.namespace.as_deref());
         let (agents, desk) = (self.listen.0.to_string(), self.listen.1.to_string());
         command.arg("run").arg("--data").arg(&self.data).args(["--agents", &agents, "--desk", &desk]);
-        let mut process = Process::start(command, &self.log)?;
+        let mut process = Running::start(command, &self.log)?;
         let addresses: Addresses = until("the server to listen", || {
             process.must_live().context("deskside-server")?;
             Ok(fs::read_to_string(&told).ok().and_then(|text| serde_json::from_str(&text).ok()))
@@ -171,7 +120,7 @@ impl Server {
 
     /// Its process id.
     pub fn pid(&self) -> anyhow::Result<u32> {
-        Ok(self.process.as_ref().context("the server does not run")?.child.id())
+        Ok(self.process.as_ref().context("the server does not run")?.pid())
     }
 
     /// Where agents reach it.
@@ -230,7 +179,7 @@ pub struct Agent {
     log: PathBuf,
     lines: PathBuf,
     namespace: Option<String>,
-    process: Option<Process>,
+    process: Option<Running>,
 }
 
 impl Agent {
@@ -283,7 +232,7 @@ impl Agent {
     pub fn run(&mut self) -> anyhow::Result<()> {
         let mut command = self.command();
         command.arg("run");
-        let mut process = Process::start(command, &self.log)?;
+        let mut process = Running::start(command, &self.log)?;
         until("the agent to answer", || {
             process.must_live().context("deskside-agent")?;
             Ok(self.status().ok())
