@@ -67,8 +67,13 @@ impl Taker {
         let look = move || eye.registry.collector(LogEvent::TABLE).map(|collector| eye.look(collector));
         let Ok(Some(mut reading)) = tokio::task::spawn_blocking(look).await else { return };
         reading.rows.clear();
-        if reading.outcome() == Outcome::Ok {
-            reading.set_outcome(Outcome::Empty);
+        match reading.outcome() {
+            Outcome::Ok => reading.set_outcome(Outcome::Empty),
+            Outcome::Unsupported => {
+                reading.set_outcome(Outcome::Partial);
+                reading.reason.push_str("; only the log files that the configuration names are followed");
+            }
+            _ => {}
         }
         let entry = Entry { reading, stream: !local, position: None };
         if !off && let Err(error) = self.keeper.append(self.eye.host.now_ms(), vec![entry]).await {
