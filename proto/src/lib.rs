@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod changes;
+pub mod first_contact;
 pub mod invite;
 pub mod rows;
 pub mod show;

@@ -17,7 +17,7 @@ use deskside_proto::v1::{
     Batch, EnrollRequest, FromAgent, Hello, Numbered, Outcome, Reading, ToAgent, UploadBegin, UploadChunk, from_agent,
     to_agent, upload_chunk,
 };
-use deskside_proto::{invite, v1};
+use deskside_proto::{first_contact, invite, v1};
 use deskside_tests::house::said;
 use deskside_tests::lab::process::{Agent, Server, Technician, program, until};
 use ring::digest;
@@ -201,7 +201,7 @@ fn nobody_speaks_without_a_certificate_of_this_server() -> anyhow::Result<()> {
         };
         assert!(!refused.is_empty());
         // A signing request that is none, and a call without any certificate.
-        let tls = trust::first_contact(&trust::fingerprint(&ours.ca))?;
+        let tls = first_contact::tls(&first_contact::fingerprint(&ours.ca))?;
         let mut anyone: AgentGatewayClient<Channel> = line::connect(&ours.addresses, tls).await?;
         let secret = invite::read(&house.server.token(&[])?)?.secret;
         let request = EnrollRequest { secret, csr_der: b"garbage".to_vec(), ..EnrollRequest::default() };

@@ -1,8 +1,8 @@
 //! First contact: a token becomes an identity. The server is verified before the token's secret is said.
 
 use anyhow::{Context, ensure};
-use deskside_proto::invite;
 use deskside_proto::v1::EnrollRequest;
+use deskside_proto::{first_contact, invite};
 
 use super::identity::{Identity, want};
 use super::line::{connect, ending, said};
@@ -23,7 +23,7 @@ pub struct Applicant {
 pub async fn enroll(token: &str, applicant: Applicant) -> anyhow::Result<Identity> {
     let invite = invite::read(token)?;
     let wanted = want()?;
-    let tls = trust::first_contact(&invite.ca_sha256)?;
+    let tls = first_contact::tls(&invite.ca_sha256)?;
     let mut client = connect(&invite.addresses, tls).await.map_err(|error| {
         let (Ending::Lost(why) | Ending::Refused(why)) = ending(&error);
         anyhow::anyhow!("the server at {} cannot be reached: {why}", invite.addresses.join(" or "))
@@ -37,7 +37,10 @@ pub async fn enroll(token: &str, applicant: Applicant) -> anyhow::Result<Identit
     };
     let reply =
         client.enroll(request).await.map_err(said).context("the server did not enrol this machine")?.into_inner();
-    ensure!(trust::fingerprint(&reply.ca_der) == invite.ca_sha256, "the server answered with another CA than its own");
+    ensure!(
+        first_contact::fingerprint(&reply.ca_der) == invite.ca_sha256,
+        "the server answered with another CA than its own"
+    );
     uuid::Uuid::parse_str(&reply.device_id).context("the server answered without a device's identity")?;
     let identity = Identity {
         device_id: reply.device_id,
