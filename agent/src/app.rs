@@ -3,7 +3,7 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use deskside_proto::v1::Policy;
@@ -52,10 +52,16 @@ const STOP_TIME: Duration = Duration::from_secs(3);
 /// Nudges that wait for the link.
 const NUDGES_MAX: usize = 4;
 
+/// How long the state folder may still be held by what a killed agent left.
+const LOCK_TIME: Duration = Duration::from_secs(2);
+
+/// Between two tries to hold it.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Runs the agent until it is told to stop.
 pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow::Result<()> {
     make_state(state)?;
-    let _only_one = only_one(state)?;
+    let _only_one = only_one(state, LOCK_TIME)?;
     let registry = Arc::new(registry);
     let host: Arc<dyn Host> = Arc::new(live(&settings));
     let redactor = Arc::new(Redactor::open(state, settings.redact.clone())?);
@@ -190,12 +196,18 @@ fn make_state(state: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("making {}", state.display()))
 }
 
-/// Two agents on one state folder would give the same numbers twice.
-fn only_one(state: &Path) -> anyhow::Result<std::fs::File> {
+/// Two agents on one state folder would give the same numbers twice. Why it may wait: a program that a killed agent was about to run holds
+/// the lock until it has begun.
+fn only_one(state: &Path, longest: Duration) -> anyhow::Result<std::fs::File> {
     let path: PathBuf = state.join("lock");
     let file = std::fs::File::create(&path).with_context(|| format!("making {}", path.display()))?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .with_context(|| format!("another agent runs on {}", state.display()))?;
+    let begun = Instant::now();
+    while let Err(error) = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        if begun.elapsed() >= longest {
+            return Err(error).with_context(|| format!("another agent runs on {}", state.display()));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
     Ok(file)
 }
 

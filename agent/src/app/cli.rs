@@ -140,7 +140,7 @@ fn enroll_here(settings: &Settings, state: &Path, token: &str, out: &mut dyn Wri
     let identity = on_runtime(enroll(token, applicant))?;
     identity.save(state)?;
     writeln!(out, "enrolled as {} ({})", facts.hostname, identity.device_id)?;
-    if only_one(state).is_ok() {
+    if only_one(state, Duration::ZERO).is_ok() {
         writeln!(out, "start the agent: deskside-agent run")?;
     } else if let Err(error) = local::reconnect(state) {
         writeln!(out, "restart the agent, so that it uses its new identity ({error:#})")?;
