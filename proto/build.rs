@@ -7,7 +7,22 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 9] = ["catalog", "reading", "agent", "desk", "hardware", "system", "printing", "network", "logs"];
+const FILES: [&str; 14] = [
+    "catalog",
+    "reading",
+    "agent",
+    "desk",
+    "hardware",
+    "storage",
+    "devices",
+    "system",
+    "software",
+    "printing",
+    "print_devices",
+    "network",
+    "logs",
+    "probes",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=deskside");

@@ -1,4 +1,4 @@
-//! The rules, read from `server/rules/*.toml`, one file a family, one line a file in `FILES`.
+//! The rules, read from `server/rules/*.toml`, one file a topic, one line a file in `FILES`.
 
 use std::sync::LazyLock;
 
@@ -14,9 +14,13 @@ use super::view::View;
 /// The rule files of this release.
 const FILES: &[(&str, &str)] = &[
     ("printing.toml", include_str!("../../rules/printing.toml")),
+    ("print_devices.toml", include_str!("../../rules/print_devices.toml")),
     ("hardware.toml", include_str!("../../rules/hardware.toml")),
+    ("storage.toml", include_str!("../../rules/storage.toml")),
+    ("devices.toml", include_str!("../../rules/devices.toml")),
     ("network.toml", include_str!("../../rules/network.toml")),
     ("system.toml", include_str!("../../rules/system.toml")),
+    ("software.toml", include_str!("../../rules/software.toml")),
     ("logs.toml", include_str!("../../rules/logs.toml")),
     ("deskside.toml", include_str!("../../rules/deskside.toml")),
 ];

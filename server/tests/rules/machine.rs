@@ -1,25 +1,12 @@
-//! Each rule about hardware, system, logs and Deskside itself on rows that it must find, and on rows like them that it must leave alone.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+//! Rules about hardware, system, logs and Deskside itself.
 
-use std::collections::BTreeSet;
-
-use deskside_server::diagnose::rules::{self, CHECKED_AT_MS, check_rule};
+use deskside_server::diagnose::rules::CHECKED_AT_MS;
 use serde_json::{Value, json};
+
+use super::{Sample, row, sample};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
-
-/// Rule, rows that it must find once, what the title must hold, and rows that it must leave alone.
-struct Sample {
-    rule: &'static str,
-    finds: Value,
-    title: &'static str,
-    passes: Vec<Value>,
-}
-
-fn sample(rule: &'static str, finds: Value, title: &'static str, passes: Vec<Value>) -> Sample {
-    Sample { rule, finds, title, passes }
-}
 
 fn filesystem(used_percent: f64, available_bytes: u64, more: &Value) -> Value {
     let mut row = json!({
@@ -51,11 +38,6 @@ fn log(times: i64, program: &str, priority: u8, message: &str) -> Value {
 
 fn kernel(message: &str) -> Value {
     log(1, "kernel", 4, message)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "a made-up row reads best where it is used")]
-fn row(table: &str, row: Value) -> Value {
-    json!({ table: [row] })
 }
 
 fn processes(count: usize, state: &str) -> Value {
@@ -366,7 +348,7 @@ fn deskside() -> Vec<Sample> {
     ]
 }
 
-fn samples() -> Vec<Sample> {
+pub(super) fn samples() -> Vec<Sample> {
     [
         filesystems(),
         services_and_software(),
@@ -379,40 +361,4 @@ fn samples() -> Vec<Sample> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-#[test]
-fn each_rule_finds_what_it_is_for() {
-    for Sample { rule, finds, title, .. } in samples() {
-        let found = check_rule(rule, &finds).unwrap();
-        assert_eq!(found.len(), 1, "{rule} on {finds}: {found:#?}");
-        let told = &found[0];
-        assert!(told.title.contains(title), "{rule}: {:?} lacks {title:?}", told.title);
-        for text in [&told.title, &told.cause, &told.next_step] {
-            assert!(!text.contains('{') && !text.is_empty(), "{rule}: {text}");
-        }
-    }
-}
-
-#[test]
-fn each_rule_leaves_alone_what_only_looks_like_it() {
-    for Sample { rule, passes, .. } in samples() {
-        assert!(!passes.is_empty(), "{rule} has nothing that it must leave alone");
-        for rows in passes {
-            assert_eq!(check_rule(rule, &rows).unwrap(), [], "{rule} on {rows}");
-        }
-    }
-}
-
-#[test]
-fn no_rule_about_the_machine_is_without_a_sample() {
-    let sampled: BTreeSet<&str> = samples().iter().map(|sample| sample.rule).collect();
-    let elsewhere =
-        |rule: &&rules::Rule| matches!(rule.family, rules::FamilyName::Printing | rules::FamilyName::Network);
-    let missing: Vec<&str> = rules::all()
-        .iter()
-        .filter(|rule| !elsewhere(rule) && !sampled.contains(rule.id.as_str()))
-        .map(|rule| rule.id.as_str())
-        .collect();
-    assert_eq!(missing, Vec::<&str>::new());
 }

@@ -1,8 +1,7 @@
-//! Each rule about printing and the network on rows that it must find, and on rows like them that it must leave alone.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+//! Rules about printing and the network.
 
-use deskside_proto::v1::{Family, Finding};
-use deskside_server::diagnose::rules::{self, CHECKED_AT_MS, check_rule};
+use deskside_proto::v1::Finding;
+use deskside_server::diagnose::rules::{CHECKED_AT_MS, check_rule};
 use serde_json::{Value, json};
 
 const MINUTE_MS: i64 = 60_000;
@@ -287,14 +286,4 @@ fn a_machine_without_name_servers_is_told_of() {
     let well = json!({"resolvers": [stub, behind("search", "."), behind("nameserver", "192.0.2.53")]});
     passes("network-stub-without-servers", &well);
     passes("network-stub-without-servers", &json!({"resolvers": [stub]}));
-}
-
-#[test]
-fn every_rule_of_both_families_is_tried_here() {
-    let tried = include_str!("rules_of_printing_and_network.rs");
-    for rule in rules::all() {
-        if matches!(Family::from(rule.family), Family::Printing | Family::Network) {
-            assert!(tried.contains(&format!("\"{}\"", rule.id)), "{} has no test", rule.id);
-        }
-    }
 }

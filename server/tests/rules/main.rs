@@ -1,0 +1,64 @@
+//! Each rule on rows that it must find, and on rows like them that it must leave alone. One file a topic, one line a file in [`samples`].
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use deskside_server::diagnose::rules::{self, check_rule};
+use serde_json::{Value, json};
+
+mod machine;
+mod printing_and_network;
+
+/// Rule, rows that it must find once, what the title must hold, and rows that it must leave alone.
+struct Sample {
+    rule: &'static str,
+    finds: Value,
+    title: &'static str,
+    passes: Vec<Value>,
+}
+
+fn sample(rule: &'static str, finds: Value, title: &'static str, passes: Vec<Value>) -> Sample {
+    Sample { rule, finds, title, passes }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a made-up row reads best where it is used")]
+fn row(table: &str, row: Value) -> Value {
+    json!({ table: [row] })
+}
+
+fn samples() -> Vec<Sample> {
+    [machine::samples()].into_iter().flatten().collect()
+}
+
+#[test]
+fn each_rule_finds_what_it_is_for() {
+    for Sample { rule, finds, title, .. } in samples() {
+        let found = check_rule(rule, &finds).unwrap();
+        assert_eq!(found.len(), 1, "{rule} on {finds}: {found:#?}");
+        let told = &found[0];
+        assert!(told.title.contains(title), "{rule}: {:?} lacks {title:?}", told.title);
+        for text in [&told.title, &told.cause, &told.next_step] {
+            assert!(!text.contains('{') && !text.is_empty(), "{rule}: {text}");
+        }
+    }
+}
+
+#[test]
+fn each_rule_leaves_alone_what_only_looks_like_it() {
+    for Sample { rule, passes, .. } in samples() {
+        assert!(!passes.is_empty(), "{rule} has nothing that it must leave alone");
+        for rows in passes {
+            assert_eq!(check_rule(rule, &rows).unwrap(), [], "{rule} on {rows}");
+        }
+    }
+}
+
+#[test]
+fn no_rule_is_untried() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
+    let files = fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let tried: String = files.collect();
+    let untried = rules::all().iter().filter(|rule| !tried.contains(&format!("\"{}\"", rule.id)));
+    assert_eq!(untried.map(|rule| rule.id.as_str()).collect::<Vec<_>>(), Vec::<&str>::new());
+}
