@@ -1,23 +1,22 @@
 //! Devices: the list, worst first, and one of them: what is wrong before what is known.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use deskside_proto::v1::{
-    Device, Family, Finding, GetDeviceReply, GetDeviceRequest, ListDevicesRequest, Outcome, PartOutcome, TableState,
+    Device, Family, Finding, GetDeviceReply, GetDeviceRequest, ListDevicesRequest, PartOutcome, TableState,
 };
 use deskside_proto::{catalog, show};
 
 use super::connect::Desk;
 use super::screen::{Line, Screen};
-use super::{digest, shape, sheet, tickets};
+use super::{digest, section, shape, tickets};
 
 /// Families in the order in which a user feels them.
 pub(super) const FAMILIES: [Family; 6] =
     [Family::Printing, Family::Hardware, Family::Network, Family::Logs, Family::System, Family::Deskside];
 
-/// A reading of a connected device that was not confirmed for this long is called stale.
-const STALE_MS: i64 = 3 * 60 * 60 * 1000;
+/// The severity of what could not be judged, since it was not seen.
+const UNKNOWN: &str = "unknown";
 
 /// A device's clock may be off by this much before it is said.
 const CLOCK_OFF_MS: i64 = 5_000;
@@ -96,18 +95,31 @@ pub(super) async fn overview(
     let device = known.device.clone().unwrap_or_default();
     title(screen, &device)?;
     screen.gap()?;
-    findings(screen, &known.findings)?;
+    // What could not be seen stands with its family, where its reason is.
+    let told: Vec<&Finding> = known.findings.iter().filter(|finding| finding.severity != UNKNOWN).collect();
+    findings(screen, &told)?;
     let digests = digest::of(desk, &device, &known.tables, screen.now_ms).await?;
     for family in FAMILIES {
         let states: Vec<&TableState> = known.tables.iter().filter(|state| state.family() == family).collect();
-        let said: Vec<&(String, Vec<String>)> =
-            states.iter().filter_map(|state| digests.iter().find(|(table, _lines)| *table == state.table)).collect();
         if states.is_empty() {
             unheard(screen, family, parts)?;
         } else {
-            show_family(screen, &device, family, &states, &said)?;
+            let said: Vec<&(String, Vec<String>)> = states
+                .iter()
+                .filter_map(|state| digests.iter().find(|(table, _lines)| *table == state.table))
+                .collect();
+            let wrong: Vec<&str> = told
+                .iter()
+                .filter(|finding| finding.family() == family)
+                .map(|finding| finding.severity.as_str())
+                .collect();
+            section::show(screen, &device, family, &wrong, &states, &said)?;
         }
     }
+    let silent = |finding: &&Finding| {
+        finding.severity == UNKNOWN && known.tables.iter().all(|state| state.table != finding.table)
+    };
+    known.findings.iter().filter(silent).try_for_each(|finding| screen.line(Line::default().warn(&finding.title)))?;
     Ok(())
 }
 
@@ -135,7 +147,7 @@ fn title(screen: Screen, device: &Device) -> io::Result<()> {
 }
 
 /// What is wrong, worst first, with its proof, likely cause and next step.
-fn findings(screen: Screen, findings: &[Finding]) -> io::Result<()> {
+fn findings(screen: Screen, findings: &[&Finding]) -> io::Result<()> {
     if findings.is_empty() {
         let line =
             Line::default().good("nothing found wrong").dim(" in what could be seen; what was not seen is said below");
@@ -168,36 +180,6 @@ fn findings(screen: Screen, findings: &[Finding]) -> io::Result<()> {
     screen.gap()
 }
 
-/// A few lines of what a family's tables say; what could not be seen is named, with its reason.
-fn show_family(
-    screen: Screen,
-    device: &Device,
-    family: Family,
-    states: &[&TableState],
-    said: &[&(String, Vec<String>)],
-) -> io::Result<()> {
-    let newest = states.iter().map(|state| state.at_ms.max(state.checked_ms)).max().unwrap_or_default();
-    let age = format!("as of {}", show::age(newest + device.clock_offset_ms, screen.now_ms));
-    screen.line(Line::default().bold(format!("{:LABEL$}", shape::family(family))).dim(age))?;
-    for (table, lines) in said {
-        for (place, line) in lines.iter().enumerate() {
-            screen.beside(if place == 0 { table } else { "" }, LABEL + 2, line)?;
-        }
-    }
-    let untold: Vec<String> = states
-        .iter()
-        .filter(|state| sheet::is_seen(state.outcome()) && !said.iter().any(|(table, _lines)| *table == state.table))
-        .map(|state| {
-            format!("{} {}", state.table, if state.rows == 1 { "1 row".into() } else { format!("{} rows", state.rows) })
-        })
-        .collect();
-    if !untold.is_empty() {
-        screen.beside("also", LABEL + 2, &untold.join(" · "))?;
-    }
-    unseen(screen, states)?;
-    states.iter().try_for_each(|state| stale(screen, device, state))
-}
-
 /// A family of which nothing was streamed; the evidence may hold it all the same.
 fn unheard(screen: Screen, family: Family, parts: &[PartOutcome]) -> io::Result<()> {
     let line = Line::default().bold(format!("{:LABEL$}", shape::family(family))).plain("nothing streamed");
@@ -207,29 +189,4 @@ fn unheard(screen: Screen, family: Family, parts: &[PartOutcome]) -> io::Result<
         0 => screen.line(line.dim("; `deskside ask` looks now")),
         rows => screen.line(line.plain(format!("; the evidence holds {rows} rows"))),
     }
-}
-
-/// Tables that were not seen whole, with why; those of one fate in one line.
-fn unseen(screen: Screen, states: &[&TableState]) -> io::Result<()> {
-    let mut fates: BTreeMap<(i32, &str), Vec<&str>> = BTreeMap::new();
-    for state in states.iter().filter(|state| !sheet::is_seen(state.outcome()) || !state.reason.is_empty()) {
-        fates.entry((state.outcome, &state.reason)).or_default().push(&state.table);
-    }
-    for ((outcome, reason), tables) in fates {
-        let label = tables.join(", ");
-        let column = (LABEL + 2).max(label.chars().count() + 2);
-        let outcome = Outcome::try_from(outcome).unwrap_or_default();
-        screen.beside(&label, column, &sheet::words(outcome, reason))?;
-    }
-    Ok(())
-}
-
-/// A state that a connected device has not confirmed for long.
-fn stale(screen: Screen, device: &Device, state: &TableState) -> io::Result<()> {
-    let at_ms = state.at_ms.max(state.checked_ms) + device.clock_offset_ms;
-    if !device.connected || at_ms + STALE_MS >= screen.now_ms || digest::is_event(&state.table) {
-        return Ok(());
-    }
-    let label = Line::default().dim(format!("{:width$}", state.table, width = LABEL + 2));
-    screen.line(label.warn(format!("stale: not confirmed since {}", show::time(at_ms, screen.now_ms))))
 }

@@ -18,6 +18,7 @@ mod digest;
 mod evidence;
 mod login;
 mod screen;
+mod section;
 mod shape;
 mod sheet;
 mod tables;

@@ -215,7 +215,8 @@ fn as_of(device: &Device, connected: bool, latest: &[Latest]) -> i64 {
 
 /// Findings that a person would do something about; a notice is worth knowing, no more.
 fn felt(findings: &[Finding]) -> u32 {
-    let felt = findings.iter().filter(|finding| finding.severity != diagnose::Severity::Notice.name()).count();
+    let notice = diagnose::Severity::rank(diagnose::Severity::Notice.name());
+    let felt = findings.iter().filter(|finding| diagnose::Severity::rank(&finding.severity) < notice).count();
     u32::try_from(felt).unwrap_or(u32::MAX)
 }
 

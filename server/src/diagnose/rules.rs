@@ -69,6 +69,9 @@ pub enum Severity {
     Warning,
     /// Worth knowing.
     Notice,
+    /// Not known: what a rule would look at was not seen. No rule says this of itself.
+    #[serde(skip)]
+    Unknown,
 }
 
 impl Severity {
@@ -78,6 +81,7 @@ impl Severity {
             Self::Critical => "critical",
             Self::Warning => "warning",
             Self::Notice => "notice",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -86,7 +90,8 @@ impl Severity {
         match name {
             "critical" => 0,
             "warning" => 1,
-            _ => 2,
+            "notice" => 2,
+            _ => 3,
         }
     }
 }

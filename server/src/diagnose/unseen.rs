@@ -37,7 +37,7 @@ fn unread(table: &Known) -> Finding {
     };
     Finding {
         rule: "not-seen".into(),
-        severity: Severity::Notice.name().into(),
+        severity: Severity::Unknown.name().into(),
         title,
         table: name.clone(),
         proof: vec![fact("outcome", show::outcome(table.outcome())), fact("reason", &reason)],
@@ -53,7 +53,7 @@ fn has_not(absent: &[&Known]) -> Option<Finding> {
     let names: Vec<&str> = absent.iter().map(|table| table.schema.name.as_str()).collect();
     Some(Finding {
         rule: "not-on-this-machine".into(),
-        severity: Severity::Notice.name().into(),
+        severity: Severity::Unknown.name().into(),
         title: format!("Not on this machine, or no means to see it: {}", names.join(", ")),
         table: first.schema.name.clone(),
         proof: absent.iter().map(|table| fact(&table.schema.name, &reason(table))).collect(),
@@ -73,7 +73,7 @@ fn never_came(silent: &[&str], nothing_at_all: bool) -> Option<Finding> {
     };
     Some(Finding {
         rule: "never-received".into(),
-        severity: Severity::Notice.name().into(),
+        severity: Severity::Unknown.name().into(),
         title,
         table: silent.first().map(ToString::to_string).unwrap_or_default(),
         proof: vec![fact("tables", &silent.join(", "))],
