@@ -21,7 +21,7 @@ mod lines;
 mod look;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(in crate::collect) mod text;
 
 /// Longest text of one event; what is longer is cut and marked with its real size.
 pub const LINE_BYTES_MAX: usize = 16 * 1024;

@@ -14,6 +14,8 @@ use crate::host::Host;
 
 mod deskside;
 mod hardware;
+#[allow(dead_code, reason = "its collectors follow")]
+mod kernel_log;
 pub mod logs;
 mod network;
 mod once;

@@ -6,12 +6,12 @@ use jiff::{Timestamp, Zoned};
 
 /// A line's parts. What it does not say stays empty.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) at_ms: Option<i64>,
-    pub(super) priority: Option<u32>,
-    pub(super) program: String,
-    pub(super) pid: Option<u32>,
-    pub(super) message: String,
+pub(in crate::collect) struct Said {
+    pub(in crate::collect) at_ms: Option<i64>,
+    pub(in crate::collect) priority: Option<u32>,
+    pub(in crate::collect) program: String,
+    pub(in crate::collect) pid: Option<u32>,
+    pub(in crate::collect) message: String,
 }
 
 /// Text from bytes: what is not UTF-8 is marked. A character that our own cut split is not the writer's fault.
@@ -26,7 +26,7 @@ pub(super) fn lossy(bytes: &[u8], cut: bool) -> (String, bool) {
 }
 
 /// Reads a line. `now` gives the time zone, and the year that syslog leaves out.
-pub(super) fn read(line: &str, now: &Zoned) -> Said {
+pub(in crate::collect) fn read(line: &str, now: &Zoned) -> Said {
     let (priority, line) = angle(line);
     let mut said = cups(line).unwrap_or_else(|| dated(line, now));
     said.priority = priority.or(said.priority).or_else(|| in_words(&said.message));

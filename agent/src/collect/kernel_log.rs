@@ -1,0 +1,243 @@
+//! What the kernel wrote down in the last week, over all boots: from the journal, else from the system's log files, else from the
+//! kernel's own buffer.
+
+use std::io::{self, ErrorKind};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+use super::logs::text;
+use crate::host::Host;
+
+/// How far back it is looked.
+const WINDOW_MS: i64 = 7 * 24 * 3600 * 1000;
+/// Most lines of one look; the newest are kept.
+const LINES_MAX: usize = 1000;
+/// How much of a log file's end is read.
+const TAIL_BYTES: usize = 1024 * 1024;
+/// Why reverse and case-sensitive are said: without the first, older journalctl search only among the last thousand entries; without the
+/// second, what a pattern means depends on whether it has a capital letter.
+const SEARCH: [&str; 8] = [
+    "--no-pager",
+    "--output=json",
+    "--output-fields=MESSAGE,_BOOT_ID",
+    "--since=-7d",
+    "--reverse",
+    "--lines=1000",
+    "--case-sensitive=true",
+    "_TRANSPORT=kernel",
+];
+/// Whether the journal has anything from the kernel.
+const ANY: [&str; 5] = ["--no-pager", "--output=json", "--output-fields=_BOOT_ID", "--lines=1", "_TRANSPORT=kernel"];
+/// Where systems without a journal keep what the kernel says, and the file that was rotated away from it; the first that is there is read.
+const FILES: [[&str; 2]; 2] =
+    [["/var/log/kern.log.1", "/var/log/kern.log"], ["/var/log/messages.1", "/var/log/messages"]];
+const DMESG: [&str; 3] = ["--kernel", "--time-format=iso", "--color=never"];
+
+/// One message of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::collect) struct Line {
+    /// When it was written.
+    pub(in crate::collect) at_ms: i64,
+    /// Of which boot, without dashes; empty where a log file does not tell.
+    pub(in crate::collect) boot_id: String,
+    /// The message, without the time since the start.
+    pub(in crate::collect) text: String,
+}
+
+/// What was found, and what could not be looked at.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::collect) struct Found {
+    /// Oldest first.
+    pub(in crate::collect) lines: Vec<Line>,
+    /// For [`Rows::missing`](super::Rows::missing).
+    pub(in crate::collect) missing: Option<String>,
+}
+
+/// The kernel's messages of the last seven days that match, with case. A pattern is alternatives between `|`, each of texts with `.*`
+/// between them; a special character of regular expressions is escaped with a backslash. Why so little: journalctl searches by it, and
+/// log files are searched here. An error with the kind `PermissionDenied` says which group is needed.
+pub(in crate::collect) fn lines(host: &dyn Host, pattern: &str) -> anyhow::Result<Found> {
+    let matcher = Matcher::new(pattern);
+    let from_ms = host.now_ms().saturating_sub(WINDOW_MS);
+    let mut found = match journal(host, pattern)? {
+        Some(found) => found,
+        None => match files(host, &matcher, from_ms)? {
+            Some(found) => found,
+            None => buffer(host, &matcher)?,
+        },
+    };
+    found.lines.retain(|line| line.at_ms >= from_ms);
+    found.lines.sort_by_key(|line| line.at_ms);
+    if found.lines.len() >= LINES_MAX {
+        found.lines.drain(..found.lines.len() - LINES_MAX);
+        found.missing.get_or_insert_with(|| format!("all but the last {LINES_MAX} messages of the kernel about this"));
+    }
+    Ok(found)
+}
+
+/// Absent where there is no journal, or none that holds what the kernel says (containers).
+fn journal(host: &dyn Host, pattern: &str) -> anyhow::Result<Option<Found>> {
+    let grep = format!("--grep={pattern}");
+    let Some(lines) = journalctl(host, &[&SEARCH[..], &[&grep]].concat())? else { return Ok(None) };
+    if lines.is_empty() && journalctl(host, &ANY)?.is_none_or(|any| any.is_empty()) {
+        return Ok(None);
+    }
+    Ok(Some(Found { lines, missing: None }))
+}
+
+fn journalctl(host: &dyn Host, arguments: &[&str]) -> anyhow::Result<Option<Vec<Line>>> {
+    let ran = match host.run("journalctl", arguments) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        ran => ran.context("running journalctl")?,
+    };
+    let complaint = String::from_utf8_lossy(&ran.stderr);
+    // Who may not read the journal is told so, and then gets nothing.
+    if complaint.contains("insufficient permissions") || complaint.contains("not seeing messages") {
+        return Err(io::Error::from(ErrorKind::PermissionDenied))
+            .context("reading the kernel's messages in the journal; the agent's user needs the group systemd-journal");
+    }
+    // Status 1 without a word is "nothing matches".
+    let nothing = complaint.trim().is_empty() || complaint.contains("No journal files were found");
+    let fine = ran.status == Some(0) || (ran.status == Some(1) && nothing);
+    anyhow::ensure!(fine, "journalctl ended with status {:?}: {}", ran.status, complaint.trim());
+    Ok(Some(ran.stdout.split(|byte| *byte == b'\n').filter_map(entry).collect()))
+}
+
+/// One entry as `journalctl --output=json` writes it: numbers are texts, and what is no text is a list of bytes.
+fn entry(line: &[u8]) -> Option<Line> {
+    let entry: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    let string = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+    let text = match entry.get("MESSAGE") {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(bytes)) => {
+            let bytes: Vec<u8> = bytes.iter().filter_map(|byte| byte.as_u64()?.try_into().ok()).collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+        _ => String::new(),
+    };
+    let at_ms = string("__REALTIME_TIMESTAMP").parse::<i64>().ok()? / 1000;
+    Some(Line { at_ms, boot_id: string("_BOOT_ID").to_owned(), text })
+}
+
+/// Absent where there is no such file.
+fn files(host: &dyn Host, matcher: &Matcher, from_ms: i64) -> anyhow::Result<Option<Found>> {
+    for [rotated, current] in FILES {
+        let Some(mut found) = file(host, current, matcher, from_ms)? else { continue };
+        if let Some(older) = file(host, rotated, matcher, from_ms)? {
+            found.lines.extend(older.lines);
+            found.missing = found.missing.or(older.missing);
+        }
+        return Ok(Some(found));
+    }
+    Ok(None)
+}
+
+/// The end of one log file.
+fn file(host: &dyn Host, path: &str, matcher: &Matcher, from_ms: i64) -> anyhow::Result<Option<Found>> {
+    let ran = match host.run("tail", &["--bytes=1048576", path]) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        ran => ran.with_context(|| format!("reading {path}"))?,
+    };
+    if ran.status != Some(0) {
+        let complaint = String::from_utf8_lossy(&ran.stderr);
+        anyhow::ensure!(complaint.contains("No such file") || complaint.contains("denied"), "{}", complaint.trim());
+        if complaint.contains("denied") {
+            return Err(io::Error::from(ErrorKind::PermissionDenied))
+                .with_context(|| format!("reading {path}; the agent's user needs the group adm"));
+        }
+        return Ok(None);
+    }
+    let now = Timestamp::from_millisecond(host.now_ms()).unwrap_or_default().to_zoned(TimeZone::system());
+    let (mut found, mut oldest_ms) = (Found::default(), None);
+    let text = String::from_utf8_lossy(&ran.stdout);
+    // The first line is cut where the file is longer than what was read.
+    let cut = ran.stdout.len() >= TAIL_BYTES;
+    for line in text.lines().skip(usize::from(cut)) {
+        let said = text::read(line, &now);
+        let Some(at_ms) = said.at_ms else { continue };
+        oldest_ms = oldest_ms.or(Some(at_ms));
+        let message = since_start_removed(&said.message);
+        if said.program == "kernel" && matcher.matches(message) {
+            found.lines.push(Line { at_ms, boot_id: String::new(), text: message.to_owned() });
+        }
+    }
+    if cut && oldest_ms.is_none_or(|oldest| oldest > from_ms) {
+        found.missing = Some(format!("what stands before the last {TAIL_BYTES} bytes of {path}"));
+    }
+    Ok(Some(found))
+}
+
+/// What is still in the kernel's ring buffer.
+fn buffer(host: &dyn Host, matcher: &Matcher) -> anyhow::Result<Found> {
+    let ran = host.run("dmesg", &DMESG).context("running dmesg, for want of a journal and of kernel log files")?;
+    let complaint = String::from_utf8_lossy(&ran.stderr);
+    if complaint.contains("not permitted") || complaint.contains("denied") {
+        return Err(io::Error::from(ErrorKind::PermissionDenied))
+            .context("reading the kernel's buffer; the agent needs a journal that it may read, or CAP_SYSLOG");
+    }
+    anyhow::ensure!(ran.status == Some(0), "dmesg ended with status {:?}: {}", ran.status, complaint.trim());
+    let boot_id = host.line("/proc/sys/kernel/random/boot_id").unwrap_or_default().replace('-', "");
+    let text = String::from_utf8_lossy(&ran.stdout);
+    let lines = text.lines().filter_map(|line| {
+        let (at, message) = line.split_once(' ')?;
+        let at_ms = at.replacen(',', ".", 1).parse::<Timestamp>().ok()?.as_millisecond();
+        matcher.matches(message).then(|| Line { at_ms, boot_id: boot_id.clone(), text: message.to_owned() })
+    });
+    let missing = "messages of the kernel before this start: there is no journal and no kernel log file";
+    Ok(Found { lines: lines.collect(), missing: Some(missing.to_owned()) })
+}
+
+/// Without `[  123.456789] `, which rsyslog leaves in front.
+fn since_start_removed(message: &str) -> &str {
+    let stamp = message.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    match stamp {
+        Some((time, rest)) if time.trim().parse::<f64>().is_ok() => rest,
+        _ => message,
+    }
+}
+
+/// Alternatives, each the texts that must follow one another.
+struct Matcher(Vec<Vec<String>>);
+
+impl Matcher {
+    fn new(pattern: &str) -> Self {
+        let (mut alternatives, mut text, mut texts) = (Vec::new(), String::new(), Vec::new());
+        let mut rest = pattern.chars().peekable();
+        while let Some(c) = rest.next() {
+            match c {
+                '\\' => text.extend(rest.next()),
+                '|' => {
+                    texts.push(std::mem::take(&mut text));
+                    alternatives.push(std::mem::take(&mut texts));
+                }
+                '.' if rest.next_if_eq(&'*').is_some() => texts.push(std::mem::take(&mut text)),
+                c => {
+                    debug_assert!(!"*+?()[]{}^$".contains(c), "{c} means more to journalctl than here");
+                    text.push(c);
+                }
+            }
+        }
+        texts.push(text);
+        alternatives.push(texts);
+        Self(alternatives)
+    }
+
+    fn matches(&self, message: &str) -> bool {
+        self.0.iter().any(|texts| {
+            let mut rest = message;
+            texts.iter().all(|text| match rest.split_once(text.as_str()) {
+                Some((_before, behind)) => {
+                    rest = behind;
+                    true
+                }
+                None => false,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
