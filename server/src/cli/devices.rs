@@ -104,10 +104,8 @@ pub(super) async fn overview(
         if states.is_empty() {
             unheard(screen, family, parts)?;
         } else {
-            let said: Vec<&(String, Vec<String>)> = states
-                .iter()
-                .filter_map(|state| digests.iter().find(|(table, _lines)| *table == state.table))
-                .collect();
+            let said: Vec<&(String, Vec<String>)> =
+                digests.iter().filter(|(table, _lines)| states.iter().any(|state| state.table == *table)).collect();
             let wrong: Vec<&str> = told
                 .iter()
                 .filter(|finding| finding.family() == family)

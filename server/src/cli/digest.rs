@@ -9,7 +9,12 @@ use futures_util::future::join_all;
 
 use super::connect::Desk;
 use super::sheet::{Sheet, is_seen};
-use super::when;
+
+mod hardware;
+mod logs;
+mod network;
+mod printing;
+mod system;
 
 /// Rows that one table may say something about.
 const LINES_MAX: usize = 6;
@@ -19,22 +24,22 @@ type Tell = fn(&Rows) -> Vec<String>;
 
 /// The tables that are read out; all others are counted.
 const TOLD: &[(&str, Tell)] = &[
-    ("printers", printers),
-    ("print_jobs", print_jobs),
-    ("cpu", cpu),
-    ("disks", disks),
-    ("batteries", batteries),
-    ("interfaces", interfaces),
-    ("addresses", addresses),
-    ("routes", routes),
-    ("resolvers", resolvers),
-    ("log_events", log_events),
-    ("os", os),
-    ("boot", boot),
-    ("memory", memory),
-    ("load", load),
-    ("filesystems", filesystems),
-    ("services", services),
+    ("printers", printing::printers),
+    ("print_jobs", printing::print_jobs),
+    ("cpu", hardware::cpu),
+    ("disks", hardware::disks),
+    ("batteries", hardware::batteries),
+    ("interfaces", network::interfaces),
+    ("addresses", network::addresses),
+    ("routes", network::routes),
+    ("resolvers", network::resolvers),
+    ("log_events", logs::log_events),
+    ("os", system::os),
+    ("boot", system::boot),
+    ("memory", system::memory),
+    ("load", system::load),
+    ("filesystems", system::filesystems),
+    ("services", system::services),
 ];
 
 /// Table and lines, for every table that is read out and was seen.
@@ -150,168 +155,6 @@ fn count(number: f64, one: &str) -> String {
     if (number - 1.0).abs() < 0.5 { format!("1 {one}") } else { format!("{number:.0} {one}s") }
 }
 
-fn printers(rows: &Rows) -> Vec<String> {
-    rows.tell(|row| {
-        let refuses = if row.yes("accepting_jobs") { String::new() } else { "takes no new jobs".into() };
-        join(&[
-            row.text("name"),
-            row.text("state"),
-            count(row.number("queued_jobs"), "job"),
-            refuses,
-            row.text("state_reasons"),
-            quoted(&row.text("state_message")),
-        ])
-    })
-}
-
-fn print_jobs(rows: &Rows) -> Vec<String> {
-    rows.tell(|row| {
-        let sent = format!("sent {}", row.text("created_ms"));
-        let job = format!("job {} on {}", row.text("id"), row.text("printer"));
-        join(&[job, row.text("state"), row.text("size_bytes"), sent, quoted(&row.text("message"))])
-    })
-}
-
-fn cpu(rows: &Rows) -> Vec<String> {
-    rows.tell(|row| {
-        let used = row.text("used_percent");
-        let used = if used.is_empty() { used } else { format!("{used} busy") };
-        join(&[format!("{} × {}", row.text("processors"), row.text("model")), used])
-    })
-}
-
-fn disks(rows: &Rows) -> Vec<String> {
-    rows.tell(|row| {
-        let read_only = if row.yes("read_only") { "read-only".to_owned() } else { String::new() };
-        let parts = ["name", "model", "size_bytes", "transport", "state"].map(|column| row.text(column));
-        join(&[join(&parts), read_only])
-    })
-}
-
-fn batteries(rows: &Rows) -> Vec<String> {
-    rows.tell(|row| {
-        let health = row.text("health_percent");
-        let health = if health.is_empty() { health } else { format!("{health} of its first capacity") };
-        join(&[row.text("name"), row.text("status"), row.text("charge_percent"), health])
-    })
-}
-
-fn interfaces(rows: &Rows) -> Vec<String> {
-    let real = rows.each().filter(|row| !row.is("name", "lo") && !row.is("kind", "loopback"));
-    real.map(|row| {
-        let errors = row.number("rx_errors") + row.number("tx_errors");
-        let errors = if errors > 0.0 { count(errors, "error") } else { String::new() };
-        let carrier = if row.yes("admin_up") && matches!(row.value("carrier"), Some(Value::Bool(false))) {
-            "no carrier"
-        } else {
-            ""
-        };
-        let parts = ["name", "kind", "state", "speed_bits_per_second", "duplex"].map(|column| row.text(column));
-        join(&[join(&parts), carrier.into(), errors])
-    })
-    .collect()
-}
-
-fn addresses(rows: &Rows) -> Vec<String> {
-    let global = rows.each().filter(|row| !row.yes("link_local") && !row.is("interface", "lo"));
-    let each: Vec<String> = global
-        .map(|row| format!("{} {}/{}", row.text("interface"), row.text("address"), row.text("prefix_length")))
-        .collect();
-    one_line(&each, "no address but link-local ones")
-}
-
-fn routes(rows: &Rows) -> Vec<String> {
-    let default = |row: &One| row.is("destination", "default") || row.text("destination").ends_with("/0");
-    let each: Vec<String> = rows
-        .each()
-        .filter(default)
-        .map(|row| format!("default by {} on {}", row.text("gateway"), row.text("interface")))
-        .collect();
-    one_line(&each, "no default route")
-}
-
-fn resolvers(rows: &Rows) -> Vec<String> {
-    let mut each: Vec<String> =
-        rows.each().filter(|row| row.is("kind", "nameserver")).map(|row| row.text("value")).collect();
-    each.dedup();
-    one_line(&each, "no name server")
-}
-
-fn one_line(each: &[String], none: &str) -> Vec<String> {
-    let shown = each.iter().take(LINES_MAX).cloned().collect::<Vec<_>>().join(", ");
-    match each.len() {
-        0 => vec![none.into()],
-        1..=LINES_MAX => vec![shown],
-        more => vec![format!("{shown} … and {} more", more - LINES_MAX)],
-    }
-}
-
-/// The latest, newest last, as in a log.
-fn log_events(rows: &Rows) -> Vec<String> {
-    let urgent = rows.each().filter(|row| matches!(row.value("priority"), Some(Value::Uint(0..=4))));
-    let line = |row: One| {
-        let who = [row.text("program"), row.text("unit"), row.text("source")].into_iter().find(|name| !name.is_empty());
-        let priority = when::priority_name(row.number("priority") as u64);
-        let at = match row.value("at_ms") {
-            Some(Value::Int(at_ms)) => show::clock(*at_ms),
-            _ => String::new(),
-        };
-        join(&[at, priority.into(), who.unwrap_or_default(), row.text("message")])
-    };
-    let lines: Vec<String> = urgent.map(line).collect();
-    let before = lines.len().saturating_sub(LINES_MAX);
-    lines.into_iter().skip(before).collect()
-}
-
-fn os(rows: &Rows) -> Vec<String> {
-    rows.tell(|row| {
-        join(
-            &["pretty_name", "kernel", "architecture", "vendor", "model", "virtualization"]
-                .map(|column| row.text(column)),
-        )
-    })
-}
-
-fn boot(rows: &Rows) -> Vec<String> {
-    rows.tell(|row| format!("up {} since {}", row.text("uptime_s"), row.text("booted_ms")))
-}
-
-fn memory(rows: &Rows) -> Vec<String> {
-    rows.tell(|row| {
-        let free = format!("{} of {} available", row.text("available_bytes"), row.text("total_bytes"));
-        let swap = if row.number("swap_total_bytes") > 0.0 {
-            format!("swap {} of {} used", row.text("swap_used_bytes"), row.text("swap_total_bytes"))
-        } else {
-            "no swap".into()
-        };
-        join(&[free, swap])
-    })
-}
-
-fn load(rows: &Rows) -> Vec<String> {
-    let averages = |row: One| ["load_1", "load_5", "load_15"].map(|column| row.text(column)).join(" ");
-    rows.tell(|row| format!("{} on {}", averages(row), count(row.number("processors"), "processor")))
-}
-
-fn filesystems(rows: &Rows) -> Vec<String> {
-    rows.tell(|row| {
-        let full = format!("{} full, {} free", row.text("used_percent"), row.text("available_bytes"));
-        let read_only = if row.yes("read_only") { "read-only".to_owned() } else { String::new() };
-        join(&[row.text("mount_point"), full, row.text("type"), read_only])
-    })
-}
-
-/// Failed ones by name; the others by number.
-fn services(rows: &Rows) -> Vec<String> {
-    let failed = rows.each().filter(|row| row.is("active_state", "failed"));
-    let mut lines: Vec<String> = failed
-        .map(|row| join(&[row.text("name"), "failed".into(), row.text("result"), row.text("description")]))
-        .collect();
-    let running = rows.each().filter(|row| row.is("active_state", "active")).count();
-    lines.push(format!("{running} active, {} in all", rows.sheet.rows.len()));
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use deskside_proto::v1::{Outcome, Printer, Reading};
@@ -336,14 +179,14 @@ mod tests {
             accepting_jobs: true,
             ..Printer::default()
         };
-        let lines = told(printers, "printers", vec![queue.encode_to_vec()]);
+        let lines = told(printing::printers, "printers", vec![queue.encode_to_vec()]);
         assert_eq!(lines, ["office · stopped · 3 jobs · \"The printer is not responding.\""]);
     }
 
     #[test]
     fn a_long_table_is_cut_and_says_so() {
         let queue = |number: u32| Printer { name: format!("q{number}"), ..Printer::default() }.encode_to_vec();
-        let lines = told(printers, "printers", (0..10).map(queue).collect());
+        let lines = told(printing::printers, "printers", (0..10).map(queue).collect());
         assert_eq!(lines.last().map(String::as_str), Some("… and 4 more"));
     }
 

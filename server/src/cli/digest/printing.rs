@@ -1,0 +1,25 @@
+//! Queues and jobs, read out.
+
+use super::{Rows, count, join, quoted};
+
+pub(super) fn printers(rows: &Rows) -> Vec<String> {
+    rows.tell(|row| {
+        let refuses = if row.yes("accepting_jobs") { String::new() } else { "takes no new jobs".into() };
+        join(&[
+            row.text("name"),
+            row.text("state"),
+            count(row.number("queued_jobs"), "job"),
+            refuses,
+            row.text("state_reasons"),
+            quoted(&row.text("state_message")),
+        ])
+    })
+}
+
+pub(super) fn print_jobs(rows: &Rows) -> Vec<String> {
+    rows.tell(|row| {
+        let sent = format!("sent {}", row.text("created_ms"));
+        let job = format!("job {} on {}", row.text("id"), row.text("printer"));
+        join(&[job, row.text("state"), row.text("size_bytes"), sent, quoted(&row.text("message"))])
+    })
+}
