@@ -153,7 +153,8 @@ async fn serve(
 
 /// The machine as this process sees it.
 fn live(settings: &Settings) -> Live {
-    Live::new(LiveOptions { print_server: settings.print_server.clone(), ..LiveOptions::default() })
+    let (print_server, snmp) = (settings.print_server.clone(), settings.snmp.clone());
+    Live::new(LiveOptions { print_server, snmp, ..LiveOptions::default() })
 }
 
 async fn follow(settings: &Settings, means: &Arc<Means>) -> anyhow::Result<(JoinHandle<()>, Follower)> {

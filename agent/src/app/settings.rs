@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{collect::logs, record, redact, schedule};
+use crate::{collect::logs, host, record, redact, schedule};
 
 /// All settings. What a file leaves out has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub struct Settings {
     pub schedule: schedule::Config,
     /// What may be kept beyond the rule.
     pub redact: redact::Config,
+    /// How printers are asked.
+    pub snmp: host::SnmpConfig,
     /// Which logs are followed.
     pub logs: logs::Config,
 }

@@ -5,9 +5,13 @@
 //! - `run/NAME.json` and `run/NAME.out`: a program with its arguments and status, and its standard output.
 //! - `ipp/KEY.bin`: the answer to the request with that [`ipp_key`].
 //! - `netlink/NAME.bin`: one listing.
+//! - `devices/URI/KEY.bin`: a printer's answer to the request with that [`ipp_key`].
+//! - `snmp/HOST-PORT.snmprec`: all that a device said by SNMP, an object a line (`OID|TAG|VALUE`, as snmpsim has it).
+//! - `mdns/KEY/N.bin`: the answers to one multicast DNS query.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -37,6 +41,12 @@ pub(super) struct Index {
     /// What the agent's own process used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) own: Option<Own>,
+    /// Ports that are open, as "host:port", and the milliseconds that opening took.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) reached: BTreeMap<String, u64>,
+    /// Names and their addresses.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) resolved: BTreeMap<String, Vec<IpAddr>>,
     /// Notes that an earlier look left.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) notes: BTreeMap<String, Before>,
@@ -66,11 +76,15 @@ pub(super) struct Program {
 }
 
 /// The kinds that survive a recording; every other one becomes `Other`.
-const KINDS: [(&str, ErrorKind); 6] = [
+const KINDS: [(&str, ErrorKind); 10] = [
     ("not_found", ErrorKind::NotFound),
     ("permission_denied", ErrorKind::PermissionDenied),
     ("timed_out", ErrorKind::TimedOut),
     ("connection_refused", ErrorKind::ConnectionRefused),
+    ("connection_reset", ErrorKind::ConnectionReset),
+    ("host_unreachable", ErrorKind::HostUnreachable),
+    ("network_unreachable", ErrorKind::NetworkUnreachable),
+    ("invalid_input", ErrorKind::InvalidInput),
     ("invalid_data", ErrorKind::InvalidData),
     ("other", ErrorKind::Other),
 ];
@@ -138,7 +152,28 @@ pub(super) fn ipp_key(request: &[u8]) -> String {
     format!("{}-{}", HEXLOWER.encode(request.get(2..4).unwrap_or_default()), short_hash(&same))
 }
 
-fn short_hash(bytes: &[u8]) -> String {
+/// Where a printer's answer lies.
+pub(super) fn device(uri: &str, request: &[u8]) -> PathBuf {
+    Path::new("devices").join(flat(uri)).join(ipp_key(request)).with_extension("bin")
+}
+
+/// Where all lies that a device said by SNMP.
+pub(super) fn snmp(host: &str, port: u16) -> PathBuf {
+    Path::new("snmp").join(format!("{}-{port}.snmprec", flat(host)))
+}
+
+/// Where the answers to a multicast DNS query lie.
+pub(super) fn mdns(query: &[u8]) -> PathBuf {
+    Path::new("mdns").join(short_hash(query))
+}
+
+/// A name for a place on the network that is one part of a path.
+fn flat(name: &str) -> String {
+    escape(&name.replace('/', "_"))
+}
+
+/// A name for some bytes.
+pub(super) fn short_hash(bytes: &[u8]) -> String {
     HEXLOWER.encode(digest(&SHA256, bytes).as_ref().get(..6).unwrap_or_default())
 }
 

@@ -2,15 +2,19 @@
 //! recorded machines as on this one.
 
 use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
 
 mod folder;
 mod live;
 mod recorded;
 mod recording;
+mod snmp;
 
-pub use live::{Live, LiveOptions, hold_little_memory};
+pub use live::{Live, LiveOptions, SnmpConfig, hold_little_memory};
 pub use recorded::Recorded;
 pub use recording::{Clean, Recording, Size};
+pub use snmp::{Oid, SNMP_PORT, SnmpAnswer, SnmpAsk, SnmpValue};
 
 /// What a program answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +111,22 @@ pub trait Host: Send + Sync {
     fn ipp(&self, request: &[u8]) -> io::Result<Vec<u8>>;
     /// One rtnetlink listing: the answer's messages, end to end, as the kernel wrote them.
     fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>>;
+    /// One IPP request to a printer at an `ipp`, `ipps`, `http` or `https` URI; the body of its answer. A printer's certificate is
+    /// not verified, since printers sign their own. A printer that answers nonsense, too much, too slowly or never is an error
+    /// (`InvalidData`, `TimedOut`) within some five seconds. The same question within a minute has the same answer: see [`Self::forget`].
+    fn device_ipp(&self, uri: &str, request: &[u8]) -> io::Result<Vec<u8>>;
+    /// Walks subtrees of a device by SNMP, with the credentials of the agent's settings: the version that answers first, of 3, 2c and 1.
+    /// It ends within some four seconds; what was walked until then is the answer. The same question within a minute has the same answer.
+    fn snmp(&self, ask: &SnmpAsk) -> io::Result<SnmpAnswer>;
+    /// Opens a TCP connection and closes it: how long it took. Refused, timed out and unreachable keep their kinds. Two seconds at most.
+    fn reach(&self, address: &str, port: u16) -> io::Result<Duration>;
+    /// The addresses of a name, as the system resolves it. Two seconds at most.
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+    /// One multicast DNS query (RFC 6762, 5.1) on every link; the answers of one second, each a DNS message. The same question within
+    /// a minute has the same answer.
+    fn mdns(&self, query: &[u8]) -> io::Result<Vec<Vec<u8>>>;
+    /// Forgets what printers answered within the last minute, so that they are asked anew: what a probe wants, and a look does not.
+    fn forget(&self) {}
     /// What the agent's own process uses.
     fn own(&self) -> io::Result<Own>;
     /// Milliseconds since 1970-01-01 UTC.

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 
 use super::folder::{self, INDEX, Index, Program};
-use super::{Before, Host, Netlink, Own, Ran, Space};
+use super::{Before, Host, Netlink, Own, Ran, SnmpAnswer, SnmpAsk, Space};
 
 /// A recorded machine. It answers what the folder holds and nothing else, whatever machine it is read on.
 #[derive(Debug)]
@@ -104,6 +106,45 @@ impl Host for Recorded {
         self.refused(&format!("netlink {name}"))?;
         fs::read(self.folder.join("netlink").join(name).with_extension("bin"))
             .map_err(|_absent| unknown("the rtnetlink listing of", name))
+    }
+
+    fn device_ipp(&self, uri: &str, request: &[u8]) -> io::Result<Vec<u8>> {
+        self.refused(&format!("device_ipp {uri}"))?;
+        fs::read(self.folder.join(folder::device(uri, request))).map_err(|_absent| {
+            unknown("the answer of the printer at", &format!("{uri} ({})", folder::ipp_key(request)))
+        })
+    }
+
+    fn snmp(&self, ask: &SnmpAsk) -> io::Result<SnmpAnswer> {
+        let place = format!("{}:{}", ask.host, ask.port);
+        self.refused(&format!("snmp {place}"))?;
+        let text = fs::read_to_string(self.folder.join(folder::snmp(&ask.host, ask.port)))
+            .map_err(|_absent| unknown("the SNMP answers of", &place))?;
+        let mut answer = SnmpAnswer::read(&text);
+        answer.objects.retain(|(name, _value)| ask.subtrees.iter().any(|tree| name.below(tree).is_some()));
+        Ok(answer)
+    }
+
+    fn reach(&self, address: &str, port: u16) -> io::Result<Duration> {
+        let place = format!("{address}:{port}");
+        self.refused(&format!("reach {place}"))?;
+        let took_ms = self.index.reached.get(&place).ok_or_else(|| unknown("an answer of", &place))?;
+        Ok(Duration::from_millis(*took_ms))
+    }
+
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        self.refused(&format!("resolve {name}"))?;
+        if let Ok(address) = name.parse() {
+            return Ok(vec![address]);
+        }
+        self.index.resolved.get(name).cloned().ok_or_else(|| unknown("the addresses of", name))
+    }
+
+    fn mdns(&self, query: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        self.refused("mdns")?;
+        let place = self.folder.join(folder::mdns(query));
+        let answers = names(&place).unwrap_or_default();
+        answers.iter().map(|name| fs::read(place.join(name))).collect()
     }
 
     fn own(&self) -> io::Result<Own> {

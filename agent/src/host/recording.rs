@@ -2,19 +2,24 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 
 use super::folder::{self, INDEX, Index, Program, Refusal};
-use super::{Before, Host, Netlink, Own, Ran, Space};
+use super::{Before, Host, Netlink, Oid, Own, Ran, SnmpAnswer, SnmpAsk, SnmpValue, Space};
 
 /// Most files of one recording. What is asked beyond it is answered and not written down, and counted.
 const FILES_MAX: usize = 4096;
 
 /// Most bytes of one recording.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Questions whose "not found" says something, and is written down.
+const ASKED_ANYWHERE: [&str; 7] = ["ipp ", "run ", "device_ipp ", "snmp ", "reach ", "resolve ", "mdns"];
 
 /// Takes secrets out of a text before it is written.
 pub type Clean<'a> = &'a (dyn Fn(&str) -> String + Sync);
@@ -80,7 +85,7 @@ impl<'a> Recording<'a> {
     fn answered<T>(&self, question: impl FnOnce() -> String, answer: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &answer {
             let question = question();
-            if error.kind() != ErrorKind::NotFound || question.starts_with("ipp") || question.starts_with("run") {
+            if error.kind() != ErrorKind::NotFound || ASKED_ANYWHERE.iter().any(|word| question.starts_with(word)) {
                 self.note(|index| {
                     index.refusals.insert(question, Refusal::of(error));
                 });
@@ -176,6 +181,54 @@ impl Host for Recording<'_> {
         Ok(listing)
     }
 
+    fn device_ipp(&self, uri: &str, request: &[u8]) -> io::Result<Vec<u8>> {
+        let answer = self.answered(|| format!("device_ipp {uri}"), self.host.device_ipp(uri, request))?;
+        self.write_raw(&folder::device(uri, request), &answer);
+        Ok(answer)
+    }
+
+    fn snmp(&self, ask: &SnmpAsk) -> io::Result<SnmpAnswer> {
+        let answer = self.answered(|| format!("snmp {}:{}", ask.host, ask.port), self.host.snmp(ask))?;
+        // Why together with what is there: several walks of one device are one file.
+        let place = folder::snmp(&ask.host, ask.port);
+        let before = fs::read_to_string(self.folder.join(&place)).unwrap_or_default();
+        let mut all = SnmpAnswer { version: answer.version.clone(), ..SnmpAnswer::read(&before) };
+        let new = |(name, _value): &&(Oid, SnmpValue)| !all.objects.iter().any(|(known, _value)| known == name);
+        let more: Vec<_> = answer.objects.iter().filter(new).cloned().collect();
+        all.objects.extend(more);
+        self.write(&place, all.text().as_bytes());
+        Ok(answer)
+    }
+
+    fn reach(&self, address: &str, port: u16) -> io::Result<Duration> {
+        let place = format!("{address}:{port}");
+        let took = self.answered(|| format!("reach {place}"), self.host.reach(address, port))?;
+        self.note(|index| {
+            index.reached.insert(place, took.as_millis() as u64);
+        });
+        Ok(Duration::from_millis(took.as_millis() as u64))
+    }
+
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let addresses = self.answered(|| format!("resolve {name}"), self.host.resolve(name))?;
+        self.note(|index| {
+            index.resolved.insert(name.to_owned(), addresses.clone());
+        });
+        Ok(addresses)
+    }
+
+    fn mdns(&self, query: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        let answers = self.answered(|| "mdns".into(), self.host.mdns(query))?;
+        for (number, answer) in answers.iter().enumerate() {
+            self.write_raw(&folder::mdns(query).join(format!("{number:03}.bin")), answer);
+        }
+        Ok(answers)
+    }
+
+    fn forget(&self) {
+        self.host.forget();
+    }
+
     fn own(&self) -> io::Result<Own> {
         let own = self.answered(|| "own".into(), self.host.own())?;
         self.note(|index| index.own = Some(own));
@@ -236,6 +289,42 @@ mod tests {
         assert_eq!(recorded.netlink(Netlink::Links).unwrap(), links);
         assert_eq!(recorded.space("/").unwrap(), space);
         assert_eq!(recorded.recall("test", String::new()).unwrap().text, "one");
+    }
+
+    #[test]
+    fn a_printer_answers_again_as_it_did() {
+        use std::io::{Read, Write};
+        let (listener, folder) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), tempfile::tempdir().unwrap());
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                if stream.read(&mut [0; 1024]).unwrap_or_default() > 0 {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc").unwrap();
+                }
+            }
+        });
+        let uri = format!("ipp://127.0.0.1:{port}/ipp/print");
+        let ask = SnmpAsk { host: "127.0.0.1".into(), port: 9, subtrees: vec![Oid::new(&[1, 3, 6])] };
+        let live = Live::default();
+        let recording = Recording::begin(&live, folder.path(), &str::to_owned).unwrap();
+        assert_eq!(recording.device_ipp(&uri, b"ask").unwrap(), b"abc");
+        recording.device_ipp("ipp://127.0.0.1:9/", b"ask").unwrap_err();
+        let took = recording.reach("127.0.0.1", port).unwrap();
+        let refused = recording.reach("127.0.0.1", 9).unwrap_err();
+        let addresses = recording.resolve("localhost").unwrap();
+        recording.snmp(&ask).unwrap_err();
+        recording.end().unwrap();
+
+        let recorded = Recorded::open(folder.path()).unwrap();
+        assert_eq!(recorded.device_ipp(&uri, b"ask").unwrap(), b"abc");
+        assert_eq!(recorded.device_ipp(&uri, b"another").unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(recorded.device_ipp("ipp://127.0.0.1:9/", b"ask").unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(recorded.reach("127.0.0.1", port).unwrap(), took);
+        assert_eq!(recorded.reach("127.0.0.1", 9).unwrap_err().kind(), refused.kind());
+        assert_eq!(recorded.resolve("localhost").unwrap(), addresses);
+        assert_eq!(recorded.snmp(&ask).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert!(recorded.mdns(b"who").unwrap().is_empty());
     }
 
     #[test]

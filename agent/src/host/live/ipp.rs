@@ -35,13 +35,28 @@ pub(super) fn ask(place: Option<&str>, request: &[u8]) -> io::Result<Vec<u8>> {
     })
 }
 
+/// Who is asked, in what words it is told of, and how much it may answer.
+pub(super) struct Asked<'a> {
+    /// "the print server"
+    pub(super) of: &'static str,
+    /// What the request's `Host` says.
+    pub(super) host: &'a str,
+    /// The request's path.
+    pub(super) path: &'a str,
+    /// Most bytes of the answer.
+    pub(super) bytes_max: usize,
+}
+
+const SERVER: Asked<'static> =
+    Asked { of: "the print server", host: "localhost", path: "/", bytes_max: READ_BYTES_MAX };
+
 async fn reach(place: Option<&str>, request: Bytes) -> io::Result<Vec<u8>> {
     match place {
-        Some(path) if path.starts_with('/') => exchange(unix(path).await?, request).await,
-        Some(name) => exchange(tcp(&with_port(name)).await?, request).await,
-        None if Path::new(SOCKET).exists() => exchange(unix(SOCKET).await?, request).await,
+        Some(path) if path.starts_with('/') => exchange(unix(path).await?, request, &SERVER).await,
+        Some(name) => exchange(tcp(&with_port(name)).await?, request, &SERVER).await,
+        None if Path::new(SOCKET).exists() => exchange(unix(SOCKET).await?, request, &SERVER).await,
         None => match TcpStream::connect(LOOPBACK).await {
-            Ok(stream) => exchange(stream, request).await,
+            Ok(stream) => exchange(stream, request, &SERVER).await,
             Err(_nobody) => Err(io::Error::new(
                 ErrorKind::NotFound,
                 format!("no print server runs here: there is no {SOCKET}, and nothing listens on {LOOPBACK}"),
@@ -72,39 +87,40 @@ fn with_port(name: &str) -> String {
     if has_port { name.to_owned() } else { format!("{name}:{PORT}") }
 }
 
-async fn exchange<S>(stream: S, request: Bytes) -> io::Result<Vec<u8>>
+/// Sends the request and returns the body of the answer.
+pub(super) async fn exchange<S>(stream: S, request: Bytes, asked: &Asked<'_>) -> io::Result<Vec<u8>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let asked = async move {
-        let request = hyper::Request::post("/")
-            .header(HOST, "localhost")
+    let answer = async move {
+        let request = hyper::Request::post(asked.path)
+            .header(HOST, asked.host)
             .header(CONTENT_TYPE, "application/ipp")
             .body(Full::new(request))
             .map_err(io::Error::other)?;
-        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-        refused(response.status())?;
-        let body = Limited::new(response.into_body(), READ_BYTES_MAX).collect().await;
+        let response = sender.send_request(request).await.map_err(|error| broken(asked, &error))?;
+        refused(asked, response.status())?;
+        let body = Limited::new(response.into_body(), asked.bytes_max).collect().await;
         let body = body.map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
         Ok(body.to_bytes().to_vec())
     };
     // Why together: the connection moves the bytes, and ends when the answer is there and its sender is gone.
-    let (answer, _ended) = tokio::join!(asked, connection);
+    let (answer, _ended) = tokio::join!(answer, connection);
     answer
 }
 
-fn broken(error: &hyper::Error) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, format!("the print server's answer is not HTTP: {error}"))
+fn broken(asked: &Asked<'_>, error: &hyper::Error) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("the answer of {} is not HTTP: {error}", asked.of))
 }
 
-fn refused(status: StatusCode) -> io::Result<()> {
+fn refused(asked: &Asked<'_>, status: StatusCode) -> io::Result<()> {
     let kind = match status {
         StatusCode::OK => return Ok(()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::UPGRADE_REQUIRED => ErrorKind::PermissionDenied,
         _ => ErrorKind::Other,
     };
-    Err(io::Error::new(kind, format!("the print server answered HTTP {status}")))
+    Err(io::Error::new(kind, format!("{} answered HTTP {status}", asked.of)))
 }
 
 #[cfg(test)]

@@ -3,20 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use memory::hold_little_memory;
+pub use snmp::Config as SnmpConfig;
 
-use super::{Before, Host, Netlink, Own, READ_BYTES_MAX, Ran, Space};
+use super::folder;
+use super::{Before, Host, Netlink, Own, READ_BYTES_MAX, Ran, SnmpAnswer, SnmpAsk, Space};
 
+mod device;
 mod ipp;
+mod mdns;
+mod memo;
 mod memory;
 mod netlink;
 mod own;
+mod reach;
 mod run;
+mod snmp;
 mod space;
 
 /// Most names that one folder's listing holds.
@@ -32,6 +41,8 @@ pub struct LiveOptions {
     pub print_server: Option<String>,
     /// A folder that stands for `/` where files are read.
     pub root: Option<PathBuf>,
+    /// How devices are asked by SNMP.
+    pub snmp: SnmpConfig,
 }
 
 /// The machine that the agent runs on.
@@ -41,6 +52,12 @@ pub struct Live {
     notes: Mutex<BTreeMap<&'static str, Before>>,
     /// Mount points that were asked how full they are and have not answered yet.
     silent: Arc<Mutex<BTreeSet<String>>>,
+    /// Names that wait to be resolved.
+    resolving: Arc<AtomicUsize>,
+    /// What printers answered a moment ago.
+    printers: memo::Memo<Vec<u8>>,
+    walks: memo::Memo<SnmpAnswer>,
+    heard: memo::Memo<Vec<Vec<u8>>>,
 }
 
 impl Live {
@@ -94,6 +111,34 @@ impl Host for Live {
 
     fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>> {
         netlink::dump(what)
+    }
+
+    fn device_ipp(&self, uri: &str, request: &[u8]) -> io::Result<Vec<u8>> {
+        let question = format!("{uri} {}", folder::ipp_key(request));
+        self.printers.ask(question, || device::ask(uri, request, |name| self.resolve(name)))
+    }
+
+    fn snmp(&self, ask: &SnmpAsk) -> io::Result<SnmpAnswer> {
+        let question = format!("{ask:?}");
+        self.walks.ask(question, || snmp::ask(&self.options.snmp, ask, |name| self.resolve(name)))
+    }
+
+    fn reach(&self, address: &str, port: u16) -> io::Result<Duration> {
+        reach::reach(&self.resolving, address, port)
+    }
+
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        reach::resolve(&self.resolving, name)
+    }
+
+    fn mdns(&self, query: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        self.heard.ask(folder::short_hash(query), || mdns::ask(query))
+    }
+
+    fn forget(&self) {
+        self.printers.forget();
+        self.walks.forget();
+        self.heard.forget();
     }
 
     fn own(&self) -> io::Result<Own> {
