@@ -2,4 +2,6 @@
 
 pub(super) mod batteries;
 pub(super) mod cpu;
+pub(super) mod disk_io;
+mod disk_place;
 pub(super) mod disks;

@@ -17,6 +17,7 @@ mod hardware;
 #[allow(dead_code, reason = "its collectors follow")]
 mod kernel_log;
 pub mod logs;
+mod mountinfo;
 mod network;
 mod once;
 mod printing;
@@ -30,6 +31,7 @@ pub use once::{look_once, record_host};
 pub const ALL: &[Collector] = &[
     hardware::cpu::CPU,
     hardware::disks::DISKS,
+    hardware::disk_io::DISK_IO,
     hardware::batteries::BATTERIES,
     system::os::OS,
     system::boot::BOOT,
@@ -37,6 +39,7 @@ pub const ALL: &[Collector] = &[
     system::load::LOAD,
     system::processes::PROCESSES,
     system::filesystems::FILESYSTEMS,
+    system::mounts::MOUNTS,
     system::services::SERVICES,
     system::packages::PACKAGES,
     printing::printers::PRINTERS,

@@ -4,6 +4,7 @@ pub(super) mod boot;
 pub(super) mod filesystems;
 pub(super) mod load;
 pub(super) mod memory;
+pub(super) mod mounts;
 pub(super) mod os;
 pub(super) mod packages;
 pub(super) mod processes;

@@ -6,19 +6,24 @@ use anyhow::Context;
 use deskside_proto::rows::Row;
 use deskside_proto::v1::Disk;
 
+use super::disk_place::{inside, link};
+use crate::collect::mountinfo::{self, Mount};
 use crate::collect::{Cadence, Collector, Os, Rows};
 use crate::host::Host;
 
 pub(in crate::collect) const DISKS: Collector =
     Collector { table: Disk::TABLE, systems: &[Os::Linux], cadence: Cadence::Every(Duration::from_mins(15)), look };
 
-const BLOCK: &str = "/sys/block";
+pub(super) const BLOCK: &str = "/sys/block";
 
 /// Bytes of a sector in what sysfs counts, whatever the disk's own.
-const SECTOR_BYTES: u64 = 512;
+pub(super) const SECTOR_BYTES: u64 = 512;
 
 /// Block devices that are no disks: made by the kernel out of others, or drives for something that is put in.
 const NO_DISKS: [&str; 10] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd", "drbd", "zd"];
+
+/// Most disks that are told.
+const DISKS_MAX: usize = 256;
 
 /// How a disk is connected, by a part of its place under /sys/devices, the outermost first.
 const TRANSPORTS: [(&str, &str); 8] = [
@@ -33,20 +38,26 @@ const TRANSPORTS: [(&str, &str); 8] = [
 ];
 
 fn look(host: &dyn Host) -> anyhow::Result<Rows> {
-    let names = host.list(BLOCK).with_context(|| format!("listing {BLOCK}"))?;
     let mut rows = Rows::none();
-    for name in names.iter().filter(|name| is_disk(name)) {
-        let folder = format!("{BLOCK}/{name}");
-        // Hidden: one path of several to the same NVMe disk.
-        if host.line(&format!("{folder}/hidden")).as_deref() == Some("1") {
-            continue;
-        }
-        match disk(host, name, &folder) {
+    let mounts = host.text("/proc/self/mountinfo").unwrap_or_default();
+    let mounts: Vec<Mount> = mounts.lines().filter_map(mountinfo::parse).collect();
+    for name in names(host)? {
+        match disk(host, &name, &mounts) {
             Ok(disk) => rows.push(&disk),
             Err(error) => rows.missing(format!("disk {name}: {error:#}")),
         }
     }
     Ok(rows)
+}
+
+/// The disks of this machine, by kernel name.
+pub(super) fn names(host: &dyn Host) -> anyhow::Result<Vec<String>> {
+    let mut names = host.list(BLOCK).with_context(|| format!("listing {BLOCK}"))?;
+    // Hidden: one path of several to the same NVMe disk.
+    let hidden = |name: &str| host.line(&format!("{BLOCK}/{name}/hidden")).as_deref() == Some("1");
+    names.retain(|name| is_disk(name) && !hidden(name));
+    names.truncate(DISKS_MAX);
+    Ok(names)
 }
 
 fn is_disk(name: &str) -> bool {
@@ -55,7 +66,9 @@ fn is_disk(name: &str) -> bool {
     !part && !NO_DISKS.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn disk(host: &dyn Host, name: &str, folder: &str) -> anyhow::Result<Disk> {
+fn disk(host: &dyn Host, name: &str, mounts: &[Mount]) -> anyhow::Result<Disk> {
+    let folder = format!("{BLOCK}/{name}");
+    let folder = folder.as_str();
     let line = |path: &str| host.line(&format!("{folder}/{path}"));
     let first = |paths: &[&str]| paths.iter().find_map(|path| line(path)).unwrap_or_default();
     let sectors = host.text(&format!("{folder}/size")).context("reading its size")?;
@@ -63,6 +76,12 @@ fn disk(host: &dyn Host, name: &str, folder: &str) -> anyhow::Result<Disk> {
     let counts = counts(&line("stat").unwrap_or_default());
     let [reads, writes, busy_ms] = counts.unwrap_or_default();
     let flag = |path: &str| line(path).and_then(|text| text.parse::<u8>().ok()).map(|number| number != 0);
+    let number = |path: &str| line(path)?.parse::<u32>().ok();
+    let place = host.link(folder).unwrap_or_default();
+    let transport = transport(&place);
+    let rotational = flag("queue/rotational");
+    let link = link(host, &place, folder);
+    let inside = inside(host, name, folder, mounts);
     Ok(Disk {
         name: name.to_owned(),
         model: model(line("device/vendor"), line("device/model").or_else(|| line("device/name"))),
@@ -72,15 +91,43 @@ fn disk(host: &dyn Host, name: &str, folder: &str) -> anyhow::Result<Disk> {
             .unwrap_or_default(),
         firmware: first(&["device/firmware_rev", "device/rev", "device/fwrev"]),
         size_bytes: sectors.saturating_mul(SECTOR_BYTES),
-        rotational: flag("queue/rotational"),
+        rotational,
         removable: flag("removable").unwrap_or_default(),
         read_only: flag("ro").unwrap_or_default(),
-        transport: transport(&host.link(folder).unwrap_or_default()).to_owned(),
+        transport: transport.to_owned(),
         state: first(&["device/state"]),
         reads,
         writes,
         busy_ms,
+        kind: kind(transport, rotational).to_owned(),
+        wwn: line("wwid").or_else(|| line("device/wwid")).map(|wwid| squeezed(&wwid)).unwrap_or_default(),
+        address: link.address,
+        link_speed: link.speed,
+        link_speed_max: link.speed_max,
+        logical_sector_bytes: number("queue/logical_block_size"),
+        physical_sector_bytes: number("queue/physical_block_size"),
+        partitions: inside.partitions,
+        used_by: inside.used_by,
+        mount_points: inside.mount_points,
     })
+}
+
+/// A disk that a hypervisor makes up says of itself that it spins; what it is made of is not known here.
+fn kind(transport: &str, rotational: Option<bool>) -> &'static str {
+    match (transport, rotational) {
+        ("nvme", _) => "nvme",
+        ("mmc", _) => "flash",
+        ("virtio" | "xen", _) => "virtual",
+        // Sticks and bridges say that they spin unless they know better.
+        (_, Some(true)) if transport != "usb" => "hdd",
+        (_, Some(false)) => "ssd",
+        _ => "",
+    }
+}
+
+/// Some names are padded with blanks: "t10.ATA     ST1000DM010 …".
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// SCSI keeps maker and model apart; "ATA" in place of the maker is the kernel's own word for a SATA disk.
@@ -96,7 +143,7 @@ fn vital_serial(host: &dyn Host, folder: &str) -> Option<String> {
     (!serial.is_empty()).then_some(serial)
 }
 
-fn transport(place: &str) -> &'static str {
+pub(super) fn transport(place: &str) -> &'static str {
     let known = TRANSPORTS.iter().find(|(part, _transport)| place.contains(part));
     known.map_or("", |(_part, transport)| transport)
 }
@@ -124,6 +171,13 @@ mod tests {
         let sata = "../devices/pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda";
         let stick = "../devices/pci0000:00/0000:00:14.0/usb2/2-1/2-1:1.0/host4/target4:0:0/4:0:0:0/block/sdb";
         assert_eq!((transport(sata), transport(stick), transport("")), ("sata", "usb", ""));
+    }
+
+    #[test]
+    fn what_a_disk_is_made_of_is_told_where_it_is_known() {
+        let told = [("sata", Some(true)), ("sata", Some(false)), ("nvme", Some(false)), ("virtio", Some(true))];
+        assert_eq!(told.map(|(transport, spins)| kind(transport, spins)), ["hdd", "ssd", "nvme", "virtual"]);
+        assert_eq!((kind("usb", Some(true)), kind("sata", None)), ("", ""));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::Context;
 use deskside_proto::rows::Row;
 use deskside_proto::v1::Filesystem;
 
+use crate::collect::mountinfo::{Mount, holds_data, parse};
 use crate::collect::{Cadence, Collector, Os, Rows};
 use crate::host::{Host, Space};
 
@@ -16,44 +17,6 @@ pub(in crate::collect) const FILESYSTEMS: Collector = Collector {
     cadence: Cadence::Every(Duration::from_mins(5)),
     look,
 };
-
-/// Types that hold data. Why a list of these and not of the others: a new kind of pseudo file system must not look like a full disk.
-/// Images that are full by nature (squashfs, iso9660) are not in it.
-const DATA: [&str; 27] = [
-    "9p",
-    "afs",
-    "apfs",
-    "bcachefs",
-    "btrfs",
-    "ceph",
-    "cifs",
-    "exfat",
-    "ext2",
-    "ext3",
-    "ext4",
-    "f2fs",
-    "fuseblk",
-    "gfs2",
-    "glusterfs",
-    "hfsplus",
-    "jfs",
-    "nfs",
-    "nfs4",
-    "ntfs",
-    "ntfs3",
-    "ocfs2",
-    "smb3",
-    "vfat",
-    "virtiofs",
-    "xfs",
-    "zfs",
-];
-
-/// FUSE types that hold data.
-const FUSE_DATA: [&str; 5] = ["fuse.sshfs", "fuse.glusterfs", "fuse.mergerfs", "fuse.rclone", "fuse.s3fs"];
-
-/// Options that name a person or a secret.
-const PERSONAL: [&str; 5] = ["username=", "user=", "password=", "pass=", "credentials="];
 
 fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let mounts = host.text("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
@@ -71,16 +34,6 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     Ok(rows)
 }
 
-/// One line of mountinfo.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Mount {
-    device: String,
-    point: String,
-    source: String,
-    kind: String,
-    options: Vec<String>,
-}
-
 /// Each source once: where it is mounted more than once (bind mounts, subvolumes), the shortest mount point stands for it. Also counts
 /// the lines that do not read.
 fn mounts_of_data(mountinfo: &str) -> (Vec<Mount>, usize) {
@@ -92,7 +45,7 @@ fn mounts_of_data(mountinfo: &str) -> (Vec<Mount>, usize) {
         };
         let kind = mount.kind.as_str();
         let container_root = kind == "overlay" && mount.point == "/";
-        if !DATA.contains(&kind) && !FUSE_DATA.contains(&kind) && !container_root {
+        if !holds_data(kind) && !container_root {
             continue;
         }
         let key = (mount.device.clone(), mount.source.clone());
@@ -106,47 +59,6 @@ fn mounts_of_data(mountinfo: &str) -> (Vec<Mount>, usize) {
     let mut mounts: Vec<Mount> = shown.into_values().collect();
     mounts.sort_by(|one, other| one.point.cmp(&other.point));
     (mounts, unread)
-}
-
-/// proc(5): "36 35 98:0 /root /mnt rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=continue".
-fn parse(line: &str) -> Option<Mount> {
-    let (place, kind) = line.split_once(" - ")?;
-    let mut place = place.split(' ').skip(2);
-    let (device, _root) = (place.next()?, place.next()?);
-    let (mount_point, mount_options) = (place.next()?, place.next()?);
-    let mut kind = kind.split(' ');
-    let (name, source) = (kind.next()?, kind.next()?);
-    let mut options = Vec::new();
-    for option in mount_options.split(',').chain(kind.next().unwrap_or_default().split(',')) {
-        let personal = PERSONAL.iter().any(|name| option.starts_with(name));
-        if !option.is_empty() && !personal && !options.iter().any(|known| known == option) {
-            options.push(unescape(option));
-        }
-    }
-    // Either the mount or the file system beneath may be read-only, as after `errors=remount-ro`; then it is, whatever the other says.
-    if options.iter().any(|option| option == "ro") {
-        options.retain(|option| option != "ro" && option != "rw");
-        options.insert(0, "ro".into());
-    }
-    Some(Mount {
-        device: device.to_owned(),
-        point: unescape(mount_point),
-        source: unescape(source),
-        kind: name.to_owned(),
-        options,
-    })
-}
-
-/// Blank, tab, line end and backslash are written as a backslash and three octal digits.
-fn unescape(text: &str) -> String {
-    let mut pieces = text.split('\\');
-    let mut plain = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let code = piece.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(u8::is_ascii);
-        plain.push(code.map_or('\\', char::from));
-        plain.push_str(code.and_then(|_code| piece.get(3..)).unwrap_or(piece));
-    }
-    plain
 }
 
 fn row(mount: Mount, space: Space) -> Filesystem {
@@ -206,17 +118,5 @@ mod tests {
         let row = row(mounts.remove(0), space);
         assert!((row.used_percent - 800.0 / 9.0).abs() < 1e-9, "{}", row.used_percent);
         assert_eq!((row.inodes_total, row.read_only), (None, false));
-    }
-
-    #[test]
-    fn a_file_system_that_an_error_made_read_only_is_read_only() {
-        let (mounts, _unread) = mounts_of_data("22 1 8:1 / / rw,relatime - ext4 /dev/sda1 ro,errors=remount-ro\n");
-        assert_eq!(mounts[0].options, ["ro", "relatime", "errors=remount-ro"]);
-    }
-
-    #[test]
-    fn escapes_that_are_none_stay() {
-        assert_eq!(unescape("a\\040b\\"), "a b\\");
-        assert_eq!(unescape("\\9zz\\377\\ä"), "\\9zz\\377\\ä");
     }
 }
