@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 /// Looks that run at the same time. Why: a fresh look at everything is to be quick, and an idle machine is to stay idle.
 pub const LANES: usize = 3;
 
+/// Looks that wait for other machines and run at the same time, beside the [`LANES`]. Why apart: a dead printer takes seconds, and no look at
+/// this machine is to wait behind it.
+pub const FAR_LANES: usize = 1;
+
 /// Looks that may hang at the same time, each holding a thread, before there is no thread left to look with.
 pub const STUCK_MAX: usize = 4;
 
@@ -46,6 +50,8 @@ pub struct Entry {
     pub table: &'static str,
     /// Its own interval; absent where it is looked at only on request.
     pub every_ms: Option<u64>,
+    /// It waits for other machines. Such tables are looked at together, one after the other, so that they can share a conversation.
+    pub far: bool,
 }
 
 /// What happened.
@@ -96,6 +102,8 @@ enum Standing {
 #[derive(Debug)]
 struct Timed {
     table: &'static str,
+    far: bool,
+    salt: u64,
     own_ms: Option<u64>,
     every_ms: Option<u64>,
     off: bool,
@@ -115,12 +123,15 @@ pub struct Schedule {
 impl Schedule {
     /// A schedule whose first looks are spread by the seed. `deadline_ms` is how long a look may take.
     pub fn new(seed: u64, deadline_ms: u64, entries: &[Entry], now_ms: u64) -> Self {
+        let place = |entry: &Entry| salt(if entry.far { "far" } else { entry.table });
         let timed = |entry: &Entry| Timed {
             table: entry.table,
+            far: entry.far,
+            salt: place(entry),
             own_ms: entry.every_ms,
             every_ms: entry.every_ms,
             off: false,
-            due_ms: entry.every_ms.map(|_every| now_ms + spread(seed, salt(entry.table), START_MS)),
+            due_ms: entry.every_ms.map(|_every| now_ms + spread(seed, place(entry), START_MS)),
             looked_ms: None,
             standing: Standing::Idle,
         };
@@ -196,7 +207,7 @@ impl Schedule {
                 acts.push(switched_off(timed.table));
             }
             if every_ms != timed.every_ms {
-                let begin = spread(self.seed, salt(timed.table), START_MS);
+                let begin = spread(self.seed, timed.salt, START_MS);
                 timed.due_ms = every_ms.map(|every| now_ms + begin.min(every));
                 timed.every_ms = every_ms;
             }
@@ -244,8 +255,7 @@ impl Schedule {
             // Why: what was missed while the machine slept is not made up for, and the second look takes the place in the
             // interval that the seed gives it, so that looks spread out after a quick start.
             let first = timed.looked_ms.is_none() && timed.standing == Standing::Idle;
-            let place =
-                if first { every_ms / 2 + spread(self.seed, salt(timed.table), every_ms / 2 + 1) } else { every_ms };
+            let place = if first { every_ms / 2 + spread(self.seed, timed.salt, every_ms / 2 + 1) } else { every_ms };
             timed.due_ms = Some((now_ms + place).next_multiple_of(TICK_MS));
             match timed.standing {
                 Standing::Idle => timed.standing = Standing::Queued { since_ms: now_ms },
@@ -258,17 +268,25 @@ impl Schedule {
     }
 
     fn begin(&mut self, now_ms: u64, acts: &mut Vec<Act>) {
-        let count = |wanted: fn(&Standing) -> bool| self.all.iter().filter(|timed| wanted(&timed.standing)).count();
-        let running = count(|standing| matches!(standing, Standing::Running { .. }));
-        let stuck = count(|standing| matches!(standing, Standing::Stuck { .. }));
-        let free = LANES.saturating_sub(running).min((LANES + STUCK_MAX).saturating_sub(running + stuck));
+        let running = |far: bool| {
+            let of_lane = self.all.iter().filter(|timed| timed.far == far);
+            of_lane.filter(|timed| matches!(timed.standing, Standing::Running { .. })).count()
+        };
+        let (near, far) = (running(false), running(true));
+        let mut threads = (LANES + FAR_LANES + STUCK_MAX).saturating_sub(near + far + self.stuck().len());
+        let (mut near, mut far) = (LANES.saturating_sub(near), FAR_LANES.saturating_sub(far));
         let mut queued: Vec<&mut Timed> =
             self.all.iter_mut().filter(|timed| matches!(timed.standing, Standing::Queued { .. })).collect();
         queued.sort_by_key(|timed| match timed.standing {
             Standing::Queued { since_ms } => since_ms,
             _ => u64::MAX,
         });
-        for timed in queued.into_iter().take(free) {
+        for timed in queued {
+            let lane = if timed.far { &mut far } else { &mut near };
+            if *lane == 0 || threads == 0 {
+                continue;
+            }
+            (*lane, threads) = (*lane - 1, threads - 1);
             timed.standing = Standing::Running { since_ms: now_ms };
             acts.push(Act::Look(timed.table));
         }

@@ -18,12 +18,12 @@ use super::{live, make_state, only_one, tables};
 use crate::collect::{Collector, Registry, look_once, record_host};
 use crate::host::hold_little_memory;
 use crate::redact::Redactor;
-use crate::schedule::{LANES, STUCK_MAX};
+use crate::schedule::{FAR_LANES, LANES, STUCK_MAX};
 use crate::uplink::enroll::{Applicant, enroll};
 use crate::{config, local};
 
 /// Threads for looks and files. Why so short-lived: an idle agent holds none.
-const THREADS_MAX: usize = LANES + STUCK_MAX + 4;
+const THREADS_MAX: usize = LANES + FAR_LANES + STUCK_MAX + 4;
 const THREAD_IDLE: Duration = Duration::from_secs(2);
 const THREAD_STACK_BYTES: usize = 512 * 1024;
 

@@ -89,13 +89,14 @@ impl Looker {
         let entry = |collector: &Collector| schedule::Entry {
             table: collector.table,
             every_ms: match collector.cadence {
-                Cadence::Every(every) => Some(every.as_millis() as u64),
+                Cadence::Every(every) | Cadence::Far(every) => Some(every.as_millis() as u64),
                 Cadence::Followed => None,
             },
+            far: matches!(collector.cadence, Cadence::Far(_)),
         };
         let here = eye.registry.collectors().iter().filter(|collector| collector.systems.contains(&Os::Linux));
         let entries: Vec<_> = here.map(entry).collect();
-        let (back, returned) = mpsc::channel(schedule::LANES + schedule::STUCK_MAX);
+        let (back, returned) = mpsc::channel(schedule::LANES + schedule::FAR_LANES + schedule::STUCK_MAX);
         let deadline_ms = u64::from(config.deadline_s.max(1)) * 1000;
         Self {
             schedule: Schedule::new(seed, deadline_ms, &entries, 0),

@@ -65,6 +65,8 @@ pub enum Os {
 pub enum Cadence {
     /// At an interval, unless policy says otherwise.
     Every(Duration),
+    /// The same, for what waits for other machines: in a lane of its own, so that it holds up no look at this one.
+    Far(Duration),
     /// As it is written, by a follower; a look returns the latest.
     Followed,
 }

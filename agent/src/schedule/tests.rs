@@ -6,8 +6,10 @@ use deskside_proto::v1::TablePolicy;
 const DEADLINE_MS: u64 = 10_000;
 
 fn schedule(entries: &[(&'static str, u64)], seed: u64) -> Schedule {
-    let entries: Vec<Entry> =
-        entries.iter().map(|(table, every)| Entry { table, every_ms: (*every > 0).then_some(*every) }).collect();
+    let entries: Vec<Entry> = entries
+        .iter()
+        .map(|(table, every)| Entry { table, every_ms: (*every > 0).then_some(*every), far: table.starts_with("far") })
+        .collect();
     Schedule::new(seed, DEADLINE_MS, &entries, 0)
 }
 
@@ -161,4 +163,26 @@ fn a_machine_that_slept_a_week_does_not_make_up_for_it() {
     schedule.step(week_ms + 1, Event::Returned { table: "load" });
     assert_eq!(schedule.step(week_ms + 2, Event::Tick), []);
     assert!(schedule.next_ms().is_some_and(|next| next >= week_ms + 59_000));
+}
+
+#[test]
+fn far_looks_run_one_after_the_other_and_hold_up_no_other() {
+    let tables = ["far_a", "far_b", "far_c", "a", "b", "c"];
+    let mut schedule = schedule(&tables.map(|table| (table, 0)), 1);
+    let mut begun: Vec<_> = tables.into_iter().flat_map(|table| looks(&schedule.step(0, Event::Ask(table)))).collect();
+    assert_eq!(begun, ["far_a", "a", "b", "c"]);
+    begun = looks(&schedule.step(5_000, Event::Returned { table: "far_a" }));
+    assert_eq!(begun, ["far_b"]);
+}
+
+#[test]
+fn far_tables_of_one_interval_are_due_together() {
+    for seed in 0..20 {
+        let mut schedule = schedule(&[("far_a", 300_000), ("far_b", 300_000), ("near", 300_000)], seed);
+        let lived = live(&mut schedule, 3_600_000, &|_table, _now| Some(20));
+        let at =
+            |table| lived.iter().filter(|(_, act)| *act == Act::Look(table)).map(|(at, _)| *at).collect::<Vec<_>>();
+        let apart = at("far_a").iter().zip(at("far_b")).map(|(a, b)| a.abs_diff(b)).max();
+        assert!(apart.is_some_and(|apart| apart <= 100), "seed {seed}: {apart:?}");
+    }
 }

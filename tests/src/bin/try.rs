@@ -97,7 +97,7 @@ struct Known {
 async fn first_looks(house: &mut House) -> anyhow::Result<Known> {
     let expected: Vec<&str> = collect::ALL
         .iter()
-        .filter(|collector| matches!(collector.cadence, Cadence::Every(_)))
+        .filter(|collector| collector.cadence != Cadence::Followed)
         .map(|collector| collector.table)
         .collect();
     let (begun, mut known) = (Instant::now(), None);
