@@ -5,3 +5,8 @@ pub(super) mod cpu;
 pub(super) mod disk_io;
 mod disk_place;
 pub(super) mod disks;
+pub(super) mod fans;
+mod hwmon;
+pub(super) mod power;
+mod supplies;
+pub(super) mod temperatures;

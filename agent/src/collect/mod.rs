@@ -22,6 +22,7 @@ mod network;
 mod once;
 mod printing;
 mod procfs;
+mod sysfs;
 mod system;
 pub mod vitals;
 
@@ -33,6 +34,9 @@ pub const ALL: &[Collector] = &[
     hardware::disks::DISKS,
     hardware::disk_io::DISK_IO,
     hardware::batteries::BATTERIES,
+    hardware::temperatures::TEMPERATURES,
+    hardware::fans::FANS,
+    hardware::power::POWER,
     system::os::OS,
     system::boot::BOOT,
     system::memory::MEMORY,
