@@ -91,6 +91,10 @@ fn catalogue(pool: &DescriptorPool, tables: &[Table]) -> Result<Vec<u8>, Box<dyn
             let value = table.options.get_field_by_name(name).ok_or("no such option")?;
             schema.set_field_by_name(name, value.into_owned());
         }
+        if table.options.has_field_by_name("probe") {
+            let probe = table.options.get_field_by_name("probe").ok_or("no such option")?;
+            schema.set_field_by_name("probe", probe.into_owned());
+        }
         let message = &table.message;
         schema
             .set_field_by_name("doc", Value::String(doc(&message.parent_file(), message.path(), message.full_name())?));

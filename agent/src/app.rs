@@ -36,6 +36,7 @@ mod lines;
 mod link;
 mod looks;
 mod outbox;
+mod probing;
 mod renewal;
 pub mod settings;
 mod status;
@@ -80,6 +81,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
         outbox: Outbox::open(state, seed)?,
         facts: Arc::clone(&facts),
         policies: watch::Sender::new(policy.clone().unwrap_or_default()),
+        turns: probing::turns(),
     });
     if let Some(identity) = Identity::load(state)? {
         facts.set_device_id(&identity.device_id);

@@ -6,6 +6,7 @@ pub mod config;
 pub mod host;
 pub mod local;
 pub mod pack;
+pub mod probe;
 pub mod record;
 pub mod redact;
 pub mod schedule;

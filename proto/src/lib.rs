@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod changes;
 pub mod first_contact;
 pub mod invite;
+pub mod probes;
 pub mod rows;
 pub mod show;
 

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use deskside_proto::probes::Verdict;
+use deskside_proto::v1::Outcome;
+use deskside_proto::{catalog, show};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -16,14 +19,15 @@ use super::facts::{Facts, VERSION};
 use super::settings::Settings;
 use super::{live, make_state, only_one, tables};
 use crate::collect::{Collector, Registry, look_once, record_host};
-use crate::host::hold_little_memory;
+use crate::host::{Host, hold_little_memory};
+use crate::probe;
 use crate::redact::Redactor;
 use crate::schedule::{FAR_LANES, LANES, STUCK_MAX};
 use crate::uplink::enroll::{Applicant, enroll};
 use crate::{config, local};
 
 /// Threads for looks and files. Why so short-lived: an idle agent holds none.
-const THREADS_MAX: usize = LANES + FAR_LANES + STUCK_MAX + 4;
+const THREADS_MAX: usize = LANES + FAR_LANES + STUCK_MAX + probe::AT_ONCE_MAX + 4;
 const THREAD_IDLE: Duration = Duration::from_secs(2);
 const THREAD_STACK_BYTES: usize = 512 * 1024;
 
@@ -67,6 +71,20 @@ enum Verb {
         /// Tables; all where none is named.
         tables: Vec<String>,
         /// As JSON, with all rows.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tests something of this machine now; needs no server.
+    Probe {
+        /// Which probe; --list says which there are.
+        #[arg(required_unless_present = "list")]
+        probe: Option<String>,
+        /// What is said to it.
+        arguments: Vec<String>,
+        /// What can be tested, and what can be said to it.
+        #[arg(long)]
+        list: bool,
+        /// As JSON.
         #[arg(long)]
         json: bool,
     },
@@ -117,6 +135,11 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
             if *json { tables::json(&serde_json::to_value(status)?, out) } else { tables::status(&status, out) }
         }
         Verb::Collect { tables, json } => collect(&settings, &arguments.state, &registry, tables, *json, out),
+        Verb::Probe { list: true, json, .. } => tables::probes(*json, out),
+        Verb::Probe { probe, arguments: words, json, .. } => {
+            let redactor = redactor(&settings, &arguments.state)?;
+            test(&live(&settings), &redactor, probe.as_deref().unwrap_or_default(), words, *json, out)
+        }
         Verb::Check => {
             let text = config::write(&settings)?;
             let from = if arguments.config.exists() { "from" } else { "defaults; there is no" };
@@ -173,6 +196,34 @@ fn collect(
         });
     let readings = readings.collect();
     if json { tables::readings_json(registry, readings, out) } else { tables::readings(registry, readings, out) }
+}
+
+/// One probe: its steps as they are done, then what they come to. A step that failed is an error.
+fn test(
+    host: &dyn Host,
+    redactor: &Redactor,
+    name: &str,
+    words: &[String],
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let probe = probe::named(name)?;
+    let mut tell = |words: String| json || writeln!(out, "{}", show::printable(&redactor.text(&words))).is_ok();
+    let reading = probe::run(probe, host, words, &mut tell)?;
+    let schema = catalog::table(probe.table).context("a probe without a table")?;
+    let reading = redactor.redact(schema, reading);
+    let verdict = Verdict::of(schema, &reading);
+    if json {
+        tables::readings_json(&Registry::standard(), vec![reading], out)?;
+        anyhow::ensure!(!verdict.failed, "{}", verdict.sentences.join(" "));
+        return Ok(());
+    }
+    anyhow::ensure!(!verdict.failed, "{}", verdict.sentences.join("\n"));
+    if reading.outcome() != Outcome::Ok {
+        writeln!(out, "{}: {}", show::outcome(reading.outcome()), show::printable(&reading.reason))?;
+    }
+    verdict.sentences.iter().try_for_each(|said| writeln!(out, "{}", show::printable(said)))?;
+    Ok(())
 }
 
 /// With the agent's own key where it may be read, so that pseudonyms are those of the record; else with a key of the moment.

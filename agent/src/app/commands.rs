@@ -7,7 +7,7 @@ use deskside_proto::rows::Row;
 use deskside_proto::v1::command::Kind;
 use deskside_proto::v1::{Answer, Command, Follow, History, LogEvent, Pack, Policy, Reading};
 use prost::Message;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::facts::Facts;
 use super::keeper::Keeper;
@@ -43,10 +43,12 @@ pub(super) struct Means {
     pub(super) facts: Arc<Facts>,
     /// Which tables policy keeps on the device.
     pub(super) policies: tokio::sync::watch::Sender<Policy>,
+    /// Turns of probes.
+    pub(super) turns: Arc<Semaphore>,
 }
 
 /// The way back to the one who asked.
-struct Reply {
+pub(super) struct Reply {
     id: String,
     answers: mpsc::Sender<Answer>,
 }
@@ -57,11 +59,13 @@ impl Reply {
         self.answers.send(Answer { id: self.id.clone(), ..answer }).await.is_ok()
     }
 
-    async fn readings(&self, readings: Vec<Reading>) -> bool {
+    /// Readings, as they are; false where nobody listens any more.
+    pub(super) async fn readings(&self, readings: Vec<Reading>) -> bool {
         self.say(Answer { readings, ..Answer::default() }).await
     }
 
-    async fn progress(&self, words: &str) -> bool {
+    /// What is being done; false where nobody listens any more.
+    pub(super) async fn progress(&self, words: &str) -> bool {
         self.say(Answer { progress: words.into(), ..Answer::default() }).await
     }
 }
@@ -75,6 +79,7 @@ impl Means {
             Some(Kind::History(history)) => self.history(history, &reply).await,
             Some(Kind::Pack(pack)) => self.pack(pack, &reply).await,
             Some(Kind::Follow(follow)) => self.follow(follow, &reply).await,
+            Some(Kind::Probe(probe)) => self.probe(probe, &reply).await,
             None => Err(anyhow::anyhow!("this agent does not know what is asked; update it")),
         };
         let error = done.err().map(|error| format!("{error:#}")).unwrap_or_default();
@@ -143,10 +148,12 @@ impl Means {
     async fn pack(&self, pack: Pack, reply: &Reply) -> anyhow::Result<()> {
         let mut place = self.outbox.place(&pack.collection_id)?;
         if place.is_new() {
-            let tables = self.or_all(pack.tables.clone());
+            let mut tables = self.or_all(pack.tables.clone());
+            let probed = |table: &String| self.eye.registry.schema(table).is_some_and(|schema| schema.probe.is_some());
+            tables.retain(|table| !probed(table));
             reply.progress(&format!("looking at {} tables", tables.len())).await;
             let mut readings = self.fresh(tables).await?;
-            let mut fresh = Vec::new();
+            let mut fresh = self.probes(&pack.probes, reply).await;
             while let Some(reading) = readings.recv().await {
                 fresh.push(reading);
             }

@@ -165,7 +165,9 @@ impl Looker {
                 self.step(Event::Ask(table), None);
             } else {
                 let at_ms = self.eye.host.now_ms();
-                let reason = "this agent does not know the table; update it".into();
+                let probed = self.eye.registry.schema(table).is_some_and(|schema| schema.probe.is_some());
+                let update = "this agent does not know the table; update it".to_owned();
+                let reason = if probed { format!("it is a probe's: `deskside probe DEVICE {table}`") } else { update };
                 let (table, outcome) = (table.clone(), Outcome::Unsupported.into());
                 // The channel has room, or the one who asked has gone.
                 reply.try_send(Reading { table, at_ms, outcome, reason, ..Reading::default() }).ok();

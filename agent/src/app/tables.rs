@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use comfy_table::{ContentArrangement, Table};
+use deskside_proto::catalog;
 use deskside_proto::rows::{self, Value};
 use deskside_proto::show;
 use deskside_proto::v1::{Outcome, Reading, Sensitivity, TableSchema, Unit};
@@ -205,6 +206,28 @@ fn describe(schema: &TableSchema) -> serde_json::Value {
         "doc": schema.doc,
         "columns": columns.collect::<Vec<_>>(),
     })
+}
+
+/// What can be tested, and what can be said to each probe.
+pub(super) fn probes(as_json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+    let probes = catalog::tables().iter().filter_map(|table| Some((table, table.probe.as_ref()?)));
+    if as_json {
+        let shown = probes.map(|(table, probe)| {
+            let arguments = probe.argument.iter();
+            let arguments = arguments
+                .map(|argument| json!({"name": argument.name, "doc": argument.doc, "optional": argument.optional}));
+            json!({"name": table.name, "doc": table.doc, "arguments": arguments.collect::<Vec<_>>()})
+        });
+        return json(&shown.collect(), out);
+    }
+    let mut table = new_table();
+    for (schema, probe) in probes {
+        table.add_row([schema.name.clone(), schema.doc.clone()]);
+        for argument in &probe.argument {
+            table.add_row([format!("  {}", argument.name.to_uppercase()), argument.doc.clone()]);
+        }
+    }
+    Ok(writeln!(out, "{}", text(&table))?)
 }
 
 /// How the agent is, for a person.

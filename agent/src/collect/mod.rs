@@ -142,20 +142,25 @@ impl<R: Row> FromIterator<R> for Rows {
     }
 }
 
-/// One look: whatever happens becomes a reading with an outcome.
+/// One look.
 pub fn look(collector: &Collector, host: &dyn Host) -> Reading {
-    let at_ms = host.now_ms();
-    let found = (collector.look)(host);
-    let took_ms = u32::try_from(host.now_ms() - at_ms).unwrap_or_default();
-    let (outcome, reason, rows) = match found {
-        Ok(found) => settle(collector, found),
-        Err(error) => (outcome_of(&error), format!("{error:#}"), Vec::new()),
-    };
-    Reading { table: collector.table.into(), at_ms, took_ms, outcome: outcome.into(), reason, rows }
+    reading(collector.table, host, || (collector.look)(host))
 }
 
-fn settle(collector: &Collector, mut found: Rows) -> (Outcome, String, Vec<Bytes>) {
-    debug_assert!(found.sealed.is_empty() || found.table == collector.table, "rows of another table");
+/// Finds out about a table: whatever happens becomes a reading with an outcome.
+pub fn reading(table: &str, host: &dyn Host, find: impl FnOnce() -> anyhow::Result<Rows>) -> Reading {
+    let at_ms = host.now_ms();
+    let found = find();
+    let took_ms = u32::try_from(host.now_ms() - at_ms).unwrap_or_default();
+    let (outcome, reason, rows) = match found {
+        Ok(found) => settle(table, found),
+        Err(error) => (outcome_of(&error), format!("{error:#}"), Vec::new()),
+    };
+    Reading { table: table.into(), at_ms, took_ms, outcome: outcome.into(), reason, rows }
+}
+
+fn settle(table: &str, mut found: Rows) -> (Outcome, String, Vec<Bytes>) {
+    debug_assert!(found.sealed.is_empty() || found.table == table, "rows of another table");
     if let Some(reason) = found.unsupported {
         return (Outcome::Unsupported, reason, Vec::new());
     }

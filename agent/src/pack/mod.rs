@@ -105,11 +105,13 @@ fn tables(
     if request.tables.is_empty() {
         schemas = registry.schemas().collect();
     }
-    for name in &request.tables {
+    let probes = request.probes.iter().map(|probe| &probe.name);
+    for name in request.tables.iter().chain(probes) {
         match registry.schema(name) {
             Some(schema) if schemas.iter().any(|known| known.name == schema.name) => {}
             Some(schema) => schemas.push(schema),
-            None => parts.push(Part::nothing(name, Outcome::Unsupported, "this agent has no such table")),
+            None if parts.iter().any(|part: &Part| part.said.name == *name) => {}
+            None => parts.push(Part::nothing(name, Outcome::Unsupported, "this agent has no such table or probe")),
         }
     }
     schemas.sort_by_key(|schema| schema.kind() == Kind::Event);
@@ -118,8 +120,8 @@ fn tables(
     let all = schemas.len();
     for (place, schema) in schemas.into_iter().enumerate() {
         progress(&format!("{} ({} of {all})", schema.name, place + 1));
-        let look = fresh.iter().position(|reading| reading.table == schema.name).map(|place| fresh.swap_remove(place));
-        let written = part::write(archive, record, schema, look, window, room, tally);
+        let looks = fresh.extract_if(.., |reading| reading.table == schema.name).collect();
+        let written = part::write(archive, record, schema, looks, window, room, tally);
         let part = written.with_context(|| format!("packing {}", schema.name))?;
         room = room.saturating_sub(part.said.bytes);
         parts.push(part);

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
+use deskside_proto::probes::Verdict;
 use deskside_proto::rows::{self, Row, Value};
 use deskside_proto::show;
 use deskside_proto::v1::{Kind, LogEvent, Outcome, PartOutcome, Reading, TableSchema};
@@ -14,6 +15,9 @@ use crate::record::{Reader, RecordError};
 
 /// Bytes that a sealed row's byte becomes in the bundle, at most or nearly: names of columns, JSON and CSV both.
 const UNFOLDED: u64 = 6;
+
+/// Sentences of a probe that are told; all are in its table.
+const SENTENCES_MAX: usize = 8;
 
 /// Where readings came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,8 @@ pub(super) struct Part {
 impl Part {
     /// A part of which nothing came.
     pub(super) fn nothing(name: &str, outcome: Outcome, reason: &str) -> Self {
-        let said = PartOutcome { name: name.into(), outcome: outcome.into(), reason: reason.into(), rows: 0, bytes: 0 };
+        let (outcome, reason) = (outcome.into(), reason.into());
+        let said = PartOutcome { name: name.into(), outcome, reason, ..PartOutcome::default() };
         Self {
             said,
             schema: None,
@@ -92,12 +97,12 @@ struct Sheet<'a> {
     sources: Vec<&'static str>,
 }
 
-/// Packs one table. `room` is what may still be written.
+/// Packs one table. `fresh` are the readings just taken of it: one of a table, one or more of a probe. `room` is what may still be written.
 pub(super) fn write(
     archive: &mut Archive,
     record: &Reader,
     schema: &TableSchema,
-    fresh: Option<Reading>,
+    fresh: Vec<Reading>,
     window: Window,
     room: u64,
     tally: &mut Tally,
@@ -105,10 +110,10 @@ pub(super) fn write(
     let held = record.held_since(&schema.name);
     let skip = to_skip(record, schema, window, room).unwrap_or_default();
     let mut sheet = Sheet::begin(archive, schema, room, tally)?;
-    let fresh_ms = fresh.as_ref().map(|fresh| fresh.at_ms);
+    let fresh_ms: Vec<i64> = fresh.iter().map(|fresh| fresh.at_ms).collect();
     let (mut passed, mut failed) = (0, None);
     let read = record.history(&schema.name, window.from_ms, window.to_ms, &mut |reading| {
-        if failed.is_some() || Some(reading.at_ms) == fresh_ms {
+        if failed.is_some() || fresh_ms.contains(&reading.at_ms) {
             return;
         }
         passed += weight(&reading);
@@ -124,16 +129,19 @@ pub(super) fn write(
     // What the record cannot give is named; the fresh look still comes.
     sheet.unread = held.as_ref().err().or(read.as_ref().err()).map(ToString::to_string);
     let held_since_ms = held.unwrap_or_default();
-    // A fresh look at events shows the latest again, which the record has already.
-    let fresh = fresh.filter(|_fresh| schema.kind() != Kind::Event || sheet.rows + sheet.cut_rows == 0);
-    let looked = fresh.as_ref().map(|fresh| (fresh.outcome(), fresh.reason.clone()));
-    if let Some(fresh) = fresh {
+    // A fresh look at events shows the latest again, which the record has already; a probe is new each time.
+    let new = schema.kind() != Kind::Event || schema.probe.is_some() || sheet.rows + sheet.cut_rows == 0;
+    let fresh = if new { fresh } else { Vec::new() };
+    let looked = fresh.iter().max_by_key(|fresh| severity(fresh.outcome()));
+    let looked = looked.map(|fresh| (fresh.outcome(), fresh.reason.clone()));
+    let found = found(schema, &fresh);
+    for fresh in fresh {
         sheet.write(fresh, Source::Look)?;
     }
     let collected = record.registry().collector(&schema.name).is_some();
     let (outcome, reason) = sheet.judge(looked, held_since_ms.is_some() || !collected);
     let Sheet { jsonl, csv, texts, rows, bytes, readings, latest, sources, .. } = sheet;
-    let said = PartOutcome { name: schema.name.clone(), outcome: outcome.into(), reason, rows, bytes };
+    let said = PartOutcome { name: schema.name.clone(), outcome: outcome.into(), reason, rows, bytes, found };
     let mut files = Vec::new();
     if readings > 0 {
         let name = safe_name(&schema.name);
@@ -142,6 +150,26 @@ pub(super) fn write(
         files.extend(texts.finish(archive)?);
     }
     Ok(Part { said, schema: Some(schema.clone()), files, sources, readings, held_since_ms, latest })
+}
+
+/// What a probe's readings come to, in sentences; nothing of a table that is no probe's.
+fn found(schema: &TableSchema, fresh: &[Reading]) -> String {
+    if schema.probe.is_none() {
+        return String::new();
+    }
+    let sentences = fresh.iter().flat_map(|reading| Verdict::of(schema, reading).sentences);
+    sentences.take(SENTENCES_MAX).collect::<Vec<_>>().join(" ")
+}
+
+/// Of several readings the worst speaks for the part.
+fn severity(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Empty => 0,
+        Outcome::Ok => 1,
+        Outcome::Unsupported => 2,
+        Outcome::Partial => 3,
+        _ => 4,
+    }
 }
 
 /// How much of the oldest has to be passed over so that the newest fits.

@@ -1,5 +1,6 @@
 //! `summary.md`: what a technician reads in a minute. What stands out first, then what changed, then what is here, then what is missing.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use deskside_proto::catalog;
@@ -39,6 +40,7 @@ pub(super) fn write(told: &Told<'_>) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     head(told, &mut text)?;
     at_a_glance(told, &mut text)?;
+    tested(told, &mut text)?;
     errors(told, &mut text)?;
     changes(told, &mut text)?;
     contents(told, &mut text)?;
@@ -92,6 +94,25 @@ fn at_a_glance(told: &Told<'_>, text: &mut String) -> std::fmt::Result {
     }
     if shown == 0 && told.tally.total == 0 {
         writeln!(text, "- Nothing stands out in what was seen.")?;
+    }
+    writeln!(text)
+}
+
+/// What probes found, in their sentences.
+fn tested(told: &Told<'_>, text: &mut String) -> std::fmt::Result {
+    let probes = told.request.probes.iter().map(|probe| probe.name.as_str()).collect::<BTreeSet<_>>();
+    let parts: Vec<&Part> = told.parts.iter().filter(|part| probes.contains(part.said.name.as_str())).collect();
+    if parts.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "## What was tested\n")?;
+    for part in parts {
+        let said = &part.said;
+        match (said.found.as_str(), said.reason.as_str()) {
+            ("", "") => writeln!(text, "- `{}`: nothing to test", said.name)?,
+            ("", reason) => writeln!(text, "- `{}` {}: {}", said.name, show::outcome(said.outcome()), plain(reason))?,
+            (found, _) => writeln!(text, "- `{}`: {}", said.name, escaped(&show::printable(found)))?,
+        }
     }
     writeln!(text)
 }
@@ -158,8 +179,10 @@ fn contents(told: &Told<'_>, text: &mut String) -> std::fmt::Result {
         writeln!(text, "### {}\n\n| table | went | rows | looks | latest |\n|---|---|---:|---:|---|", family(of))?;
         for part in parts {
             let (said, latest) = (&part.said, part.latest.as_ref());
-            let brief =
-                latest.zip(part.schema.as_ref()).map(|(latest, schema)| brief(schema, latest, told.facts.now_ms));
+            let brief = match latest.zip(part.schema.as_ref()) {
+                Some(_probed) if !said.found.is_empty() => Some(plain(&said.found)),
+                other => other.map(|(latest, schema)| brief(schema, latest, told.facts.now_ms)),
+            };
             let (name, outcome) = (&said.name, show::outcome(said.outcome()));
             writeln!(
                 text,
@@ -239,5 +262,9 @@ fn plain(text: &str) -> String {
     if short.len() < printable.len() {
         short.push('…');
     }
-    short.replace('|', "\\|").replace('<', "&lt;")
+    escaped(&short)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;")
 }

@@ -1,5 +1,7 @@
 //! How one collection runs its course: a plain state machine, from asked to ended, through lost sessions, refusals, restarts and time.
 
+use std::collections::BTreeSet;
+
 use deskside_proto::show;
 use deskside_proto::v1::{Outcome, PartOutcome};
 use uuid::Uuid;
@@ -239,13 +241,13 @@ impl Course {
 
     /// Ends without evidence: each part that was asked for is named with why it did not come.
     fn end(&mut self, now_ms: i64, state: CollectionState, outcome: Outcome, why: &str) -> Vec<Act> {
-        let asked = if self.collection.tables.is_empty() { &self.all_tables } else { &self.collection.tables };
-        self.collection.parts = asked.iter().map(|name| missing(name, outcome, why)).collect();
+        self.collection.parts = self.asked().into_iter().map(|name| missing(name, outcome, why)).collect();
         self.finish(now_ms, state, why)
     }
 
     fn settle(&mut self, now_ms: i64, evidence: Uuid, mut parts: Vec<PartOutcome>) -> Vec<Act> {
-        let absent = self.collection.tables.iter().filter(|name| !parts.iter().any(|part| part.name == **name));
+        let named = if self.collection.tables.is_empty() { self.probes().collect() } else { self.asked() };
+        let absent = named.into_iter().filter(|name| !parts.iter().any(|part| part.name == *name));
         let absent: Vec<PartOutcome> =
             absent.map(|name| missing(name, Outcome::Failed, "asked for, and not in what the device sent")).collect();
         parts.extend(absent);
@@ -281,6 +283,17 @@ impl Course {
         vec![Act::Save { tell: Some(format!("collection {}: {note}", state.name())) }]
     }
 
+    /// The names of the parts that were asked for, each once.
+    fn asked(&self) -> Vec<&str> {
+        let asked = if self.collection.tables.is_empty() { &self.all_tables } else { &self.collection.tables };
+        let mut seen = BTreeSet::new();
+        asked.iter().map(String::as_str).chain(self.probes()).filter(|name| seen.insert(*name)).collect()
+    }
+
+    fn probes(&self) -> impl Iterator<Item = &str> {
+        self.collection.probes.iter().filter_map(|probe| probe.split_whitespace().next())
+    }
+
     fn busy(&self) -> bool {
         matches!(self.doing, Doing::Packing { .. })
     }
@@ -306,5 +319,5 @@ impl Course {
 }
 
 fn missing(name: &str, outcome: Outcome, why: &str) -> PartOutcome {
-    PartOutcome { name: name.to_owned(), outcome: outcome.into(), reason: why.to_owned(), rows: 0, bytes: 0 }
+    PartOutcome { name: name.to_owned(), outcome: outcome.into(), reason: why.to_owned(), ..PartOutcome::default() }
 }

@@ -42,6 +42,8 @@ pub struct Asked {
     pub recipe: String,
     /// Tables; empty for all.
     pub tables: Vec<String>,
+    /// Probes: name and arguments, separated by blanks.
+    pub probes: Vec<String>,
     /// How far back, in seconds.
     pub before_s: u64,
     /// How far ahead, in seconds.
@@ -59,6 +61,7 @@ impl Asked {
             device,
             recipe: recipe.name.clone(),
             tables: recipe.tables.clone(),
+            probes: recipe.probes.clone(),
             before_s: recipe.before_s,
             after_s: recipe.after_s,
             expires_s: EXPIRES_S,
@@ -77,6 +80,7 @@ impl Asked {
             note: "asked for".into(),
             recipe: self.recipe.clone(),
             tables: self.tables.clone(),
+            probes: self.probes.clone(),
             from_ms: now_ms - ms(self.before_s, WINDOW_S_MAX),
             to_ms,
             asked_ms: now_ms,

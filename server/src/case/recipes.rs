@@ -1,4 +1,4 @@
-//! Recipes: which tables and how much time a symptom needs, read from `server/rules/recipes.toml`.
+//! Recipes: which tables, which probes and how much time a symptom needs, read from `server/rules/recipes.toml`.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ static ALL: LazyLock<Vec<Recipe>> = LazyLock::new(|| {
     read(include_str!("../../rules/recipes.toml")).expect("the recipes of this release are well formed")
 });
 
-/// A named list of tables and a window for a symptom.
+/// A named list of tables and probes, and a window, for a symptom.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -22,6 +22,9 @@ pub struct Recipe {
     pub doc: String,
     /// Tables; empty for all.
     pub tables: Vec<String>,
+    /// Probes to run: name and arguments, separated by blanks.
+    #[serde(default)]
+    pub probes: Vec<String>,
     /// How far back, in seconds.
     pub before_s: u64,
     /// How far ahead to wait for more, in seconds.
@@ -58,10 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_recipe_names_tables_that_there_are() {
+    fn every_recipe_names_tables_and_probes_that_there_are() {
         for recipe in all() {
             for table in &recipe.tables {
                 assert!(catalog::table(table).is_some(), "{}: {table}", recipe.name);
+            }
+            for probe in &recipe.probes {
+                let table = probe.split_whitespace().next().and_then(catalog::table);
+                assert!(table.is_some_and(|table| table.probe.is_some()), "{}: {probe}", recipe.name);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use deskside_proto::catalog;
-use deskside_proto::v1::{Answer, Command, Pack, command};
+use deskside_proto::v1::{Answer, Command, Pack, Probe, command};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -204,6 +204,7 @@ impl Task {
             bytes_max: PACK_BYTES_MAX,
             requested_by: collection.asked_by.clone(),
             clock_offset_ms: offset_ms,
+            probes: collection.probes.iter().map(|words| probe(words)).collect(),
         };
         let command = Command { id: String::new(), deadline_ms, kind: Some(command::Kind::Pack(pack)) };
         match self.runner.shared.switchboard.command(collection.device, command) {
@@ -258,6 +259,12 @@ impl Task {
         }
         None
     }
+}
+
+/// A probe from its name and arguments.
+fn probe(words: &str) -> Probe {
+    let mut words = words.split_whitespace().map(str::to_owned);
+    Probe { name: words.next().unwrap_or_default(), arguments: words.collect() }
 }
 
 fn course(collection: Collection, seen_ms: i64) -> Course {

@@ -19,6 +19,7 @@ fn asked(tables: &[&str]) -> Collection {
         device: Uuid::from_u128(1),
         recipe: String::new(),
         tables: tables.iter().map(ToString::to_string).collect(),
+        probes: Vec::new(),
         before_s: 3_600,
         after_s: 60,
         expires_s: 86_400,
@@ -28,7 +29,14 @@ fn asked(tables: &[&str]) -> Collection {
 }
 
 fn part(name: &str, outcome: Outcome) -> PartOutcome {
-    PartOutcome { name: name.into(), outcome: outcome.into(), reason: "why".into(), rows: 1, bytes: 1 }
+    PartOutcome {
+        name: name.into(),
+        outcome: outcome.into(),
+        reason: "why".into(),
+        rows: 1,
+        bytes: 1,
+        ..PartOutcome::default()
+    }
 }
 
 fn packs(acts: &[Act]) -> usize {

@@ -27,6 +27,9 @@ pub(super) struct Collect {
     /// What to collect, by hand; may be given several times.
     #[arg(long = "table", value_name = "TABLE")]
     tables: Vec<String>,
+    /// What to test, by hand: a probe's name and what is said to it, in one word of the shell; may be given several times.
+    #[arg(long = "probe", value_name = "PROBE")]
+    probes: Vec<String>,
     /// How far back [default: the recipe's].
     #[arg(long, value_parser = when::seconds, value_name = "TIME")]
     before: Option<u64>,
@@ -48,6 +51,7 @@ impl Collect {
             ticket: self.ticket,
             recipe: self.recipe,
             tables: self.tables,
+            probes: self.probes,
             before_s: self.before.unwrap_or_default(),
             after_s: self.after.unwrap_or_default(),
             expires_s: self.expires.unwrap_or_default(),
@@ -130,7 +134,8 @@ pub(super) fn show(screen: Screen, collection: &v1::Collection) -> io::Result<()
     let from = format!("{} to {}", show::clock(collection.from_ms), show::clock(collection.to_ms));
     let id: String = collection.id.chars().take(8).collect();
     let asked = format!("asked by {} {}", collection.asked_by, show::age(collection.asked_ms, screen.now_ms));
-    let what = if collection.recipe.is_empty() { collection.tables.join(", ") } else { collection.recipe.clone() };
+    let by_hand = || [collection.tables.as_slice(), collection.probes.as_slice()].concat().join(", ");
+    let what = if collection.recipe.is_empty() { by_hand() } else { collection.recipe.clone() };
     screen.line(line.bold(device.name).plain(format!("  {what}  {asked}")).dim(format!("  {from}  id {id}")))?;
     let indent = devices::LABEL + 4;
     if !collection.note.is_empty() && collection.state != "done" {
@@ -147,6 +152,9 @@ fn parts(screen: Screen, indent: usize, collection: &v1::Collection) -> io::Resu
     let rows: u64 = collection.parts.iter().map(|part| part.rows).sum();
     let took = show::duration((collection.ended_ms - collection.asked_ms) as f64 / 1e3);
     screen.beside("", indent, &format!("{} parts, {rows} rows, after {took}", collection.parts.len()))?;
+    for part in collection.parts.iter().filter(|part| !part.found.is_empty()) {
+        screen.beside("", indent, &format!("{}: {}", part.name, part.found))?;
+    }
     let mut fates: BTreeMap<(i32, &str), Vec<&str>> = BTreeMap::new();
     for part in &collection.parts {
         if !matches!(part.outcome(), Outcome::Ok | Outcome::Empty) {
@@ -169,9 +177,9 @@ pub(super) async fn recipes(mut desk: Desk, screen: Screen) -> anyhow::Result<()
     let row = |recipe: &Recipe| {
         let tables = if recipe.tables.is_empty() { "all tables".into() } else { recipe.tables.join(", ") };
         let back = show::duration(recipe.before_s as f64);
-        vec![recipe.name.clone(), recipe.doc.clone(), back, tables]
+        vec![recipe.name.clone(), recipe.doc.clone(), back, recipe.probes.join(", "), tables]
     };
     let rows: Vec<Vec<String>> = recipes.iter().map(row).collect();
-    screen.table(&["recipe", "for", "back", "tables"], &rows)?;
+    screen.table(&["recipe", "for", "back", "probes", "tables"], &rows)?;
     Ok(())
 }

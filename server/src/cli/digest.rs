@@ -26,6 +26,7 @@ type Tell = fn(&Rows) -> Vec<String>;
 const TOLD: &[(&str, Tell)] = &[
     ("printers", printing::printers),
     ("print_jobs", printing::print_jobs),
+    ("print_path", printing::print_path),
     ("cpu", hardware::cpu),
     ("disks", hardware::disks),
     ("batteries", hardware::batteries),

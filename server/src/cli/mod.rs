@@ -17,6 +17,7 @@ mod devices;
 mod digest;
 mod evidence;
 mod login;
+mod probe;
 mod screen;
 mod section;
 mod shape;
@@ -54,6 +55,8 @@ enum Command {
     Show(tables::Show),
     /// A fresh look at tables of a device, now.
     Ask(tables::Ask),
+    /// Test something of a device, now.
+    Probe(probe::Probe),
     /// A device's log, live, until Ctrl-C.
     Tail(tables::Tail),
     /// Which tables there are, and what their columns mean.
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<trouble::Said>() => ExitCode::FAILURE,
         Err(error) => complain(screen, &error),
     }
 }
@@ -106,6 +110,7 @@ impl Command {
             Self::Device(one) => one.run(desk, screen).await,
             Self::Show(show) => show.run(desk, screen).await,
             Self::Ask(ask) => ask.run(desk, screen).await,
+            Self::Probe(probe) => probe.run(desk, screen).await,
             Self::Tail(tail) => tail.run(desk, screen).await,
             Self::Tables(tables) => tables.run(desk, screen).await,
             Self::Tickets(tickets) => tickets.run(desk, screen).await,

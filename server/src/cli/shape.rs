@@ -5,8 +5,8 @@
 use deskside_proto::rows;
 use deskside_proto::show;
 use deskside_proto::v1::{
-    Case, Collection, ColumnType, Device, Evidence, Fact, Family, Finding, GetDeviceReply, Kind, Outcome, PartOutcome,
-    Reading, Recipe, TableSchema, TableState, Ticket, TicketEvent, Unit,
+    ArgumentOptions, Case, Collection, ColumnType, Device, Evidence, Fact, Family, Finding, GetDeviceReply, Kind,
+    Outcome, PartOutcome, Reading, Recipe, TableSchema, TableState, Ticket, TicketEvent, Unit,
 };
 use serde_json::{Value as Json, json};
 
@@ -94,7 +94,7 @@ fn event(event: &TicketEvent) -> Json {
     json!({ "at_ms": moment(event.at_ms), "who": event.who, "what": event.what, "text": event.text })
 }
 
-/// `id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, expires_ms, ended_ms, asked_by, parts, evidence_id`
+/// `id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, expires_ms, ended_ms, asked_by, parts, evidence_id, probes`
 pub(super) fn collection(collection: &Collection) -> Json {
     json!({
         "id": collection.id, "ticket": collection.ticket, "device": collection.device.as_ref().map(device),
@@ -102,13 +102,17 @@ pub(super) fn collection(collection: &Collection) -> Json {
         "from_ms": moment(collection.from_ms), "to_ms": moment(collection.to_ms), "asked_ms": moment(collection.asked_ms),
         "expires_ms": moment(collection.expires_ms), "ended_ms": moment(collection.ended_ms),
         "asked_by": collection.asked_by, "parts": list(&collection.parts, part), "evidence_id": collection.evidence_id,
+        "probes": collection.probes,
     })
 }
 
-/// `name, outcome, reason, rows, bytes`
+/// `name, outcome, reason, rows, bytes, found`
 fn part(part: &PartOutcome) -> Json {
     let outcome = outcome(part.outcome());
-    json!({ "name": part.name, "outcome": outcome, "reason": part.reason, "rows": part.rows, "bytes": part.bytes })
+    json!({
+        "name": part.name, "outcome": outcome, "reason": part.reason, "rows": part.rows, "bytes": part.bytes,
+        "found": part.found,
+    })
 }
 
 /// `id, ticket, device, collection_id, name, size, sha256, stored_ms, location, custody`
@@ -121,11 +125,11 @@ pub(super) fn evidence(evidence: &Evidence) -> Json {
     })
 }
 
-/// `name, doc, tables, before_s, after_s`
+/// `name, doc, tables, before_s, after_s, probes`
 pub(super) fn recipe(recipe: &Recipe) -> Json {
     json!({
         "name": recipe.name, "doc": recipe.doc, "tables": recipe.tables, "before_s": recipe.before_s,
-        "after_s": recipe.after_s,
+        "after_s": recipe.after_s, "probes": recipe.probes,
     })
 }
 
@@ -141,6 +145,15 @@ pub(super) fn reading(schema: &TableSchema, reading: &Reading) -> Json {
     json!({
         "table": reading.table, "at_ms": moment(reading.at_ms), "took_ms": reading.took_ms,
         "outcome": outcome(reading.outcome()), "reason": reading.reason, "rows": opened, "unreadable_rows": unreadable,
+    })
+}
+
+/// `name, family, doc, arguments`; an argument is `name, doc, optional`.
+pub(super) fn probe(schema: &TableSchema) -> Json {
+    let arguments = schema.probe.as_ref().map(|probe| probe.argument.as_slice()).unwrap_or_default();
+    let argument = |argument: &ArgumentOptions| json!({ "name": argument.name, "doc": argument.doc, "optional": argument.optional });
+    json!({
+        "name": schema.name, "family": family(schema.family()), "doc": schema.doc, "arguments": list(arguments, argument),
     })
 }
 

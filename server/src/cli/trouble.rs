@@ -21,6 +21,11 @@ impl Trouble {
     }
 }
 
+/// Something is not well and has been said already; what is left is the exit status.
+#[derive(Debug, thiserror::Error)]
+#[error("what is wrong has been said")]
+pub(super) struct Said;
+
 /// The two lines for any error that reached the top.
 pub(super) fn explain(error: &anyhow::Error) -> (String, String) {
     if let Some(trouble) = error.downcast_ref::<Trouble>() {

@@ -118,7 +118,8 @@ impl Desk {
         Ok(tables)
     }
 
-    async fn command(&self, device: &Device, command: Command) -> Result<AnswerStream, Status> {
+    /// Sends a command; the answers as a stream.
+    pub(super) async fn command(&self, device: &Device, command: Command) -> Result<AnswerStream, Status> {
         match self.switchboard.command(device.id, command) {
             Ok(answers) => Ok(answered(answers)),
             Err(NotReached::NotConnected) => Err(self.off(device).await),

@@ -39,7 +39,8 @@ impl Desk {
                 ticket.number
             )));
         }
-        let words = if asked.recipe.is_empty() { asked.tables.join(" ") } else { asked.recipe.clone() };
+        let by_hand = || [asked.tables.as_slice(), asked.probes.as_slice()].concat().join(" ");
+        let words = if asked.recipe.is_empty() { by_hand() } else { asked.recipe.clone() };
         let deed = Deed { what: "collect", device: Some(device.id), ticket: ticket.number, text: words };
         self.audit(caller, deed).await?;
         if !ticket.devices.contains(&device.id) {
@@ -54,8 +55,9 @@ impl Desk {
 
     /// What is asked, checked: by recipe or by hand.
     async fn asked(&self, caller: &Caller, device: Uuid, request: &CollectRequest) -> Result<Asked, Status> {
-        if !request.recipe.is_empty() && !request.tables.is_empty() {
-            return Err(Status::invalid_argument("by recipe or by tables, not both"));
+        let by_hand = !request.tables.is_empty() || !request.probes.is_empty();
+        if !request.recipe.is_empty() && by_hand {
+            return Err(Status::invalid_argument("by recipe or by tables and probes, not both"));
         }
         let bounds = [
             ("before", request.before_s, WINDOW_S_MAX),
@@ -68,8 +70,14 @@ impl Desk {
         let recipe = recipes::named(&request.recipe)
             .ok_or_else(|| refusal::unknown("recipe", &request.recipe, "`deskside recipes` lists them"))?;
         let mut asked = Asked::by_recipe(recipe, device, &caller.name);
-        if !request.tables.is_empty() {
+        if by_hand {
+            asked.probes = self.probes_named(&request.probes).await?;
             asked.tables = self.tables_named(&request.tables).await?;
+            // Why: no tables would mean all of them, and a probe was asked for.
+            let own = asked.probes.iter().filter_map(|probe| probe.split_whitespace().next()).map(str::to_owned);
+            if asked.tables.is_empty() {
+                asked.tables = own.collect();
+            }
             asked.recipe = String::new();
         }
         let or = |given: u64, otherwise: u64| if given == 0 { otherwise } else { given };

@@ -5,8 +5,8 @@ use deskside_proto::v1::{
     AskRequest, CancelCollectionRequest, Case, Catalogue, CollectRequest, Collection, GetCaseRequest, GetDeviceReply,
     GetDeviceRequest, GetEvidenceRequest, ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest,
     ListRecipesReply, ListRecipesRequest, ListTablesRequest, ListTicketsReply, ListTicketsRequest, NewTicketRequest,
-    ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply,
-    WhoAmIRequest,
+    RunProbeRequest, ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest,
+    WhoAmIReply, WhoAmIRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -24,6 +24,7 @@ type Answered<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Contract for Desk {
     type AskStream = AnswerStream;
+    type RunProbeStream = AnswerStream;
     type TailStream = AnswerStream;
     type WatchCollectionStream = CollectionStream;
     type GetEvidenceStream = ChunkStream;
@@ -56,6 +57,11 @@ impl Contract for Desk {
     async fn ask(&self, request: Request<AskRequest>) -> Answered<AnswerStream> {
         let caller = self.caller(&request, Role::Technician).await?;
         Ok(Response::new(self.look(&caller, request.into_inner()).await?))
+    }
+
+    async fn run_probe(&self, request: Request<RunProbeRequest>) -> Answered<AnswerStream> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.probe(&caller, request.into_inner()).await?))
     }
 
     async fn tail(&self, request: Request<TailRequest>) -> Answered<AnswerStream> {

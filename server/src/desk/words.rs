@@ -51,6 +51,7 @@ pub(super) fn collection(collection: &Collection, device: Option<v1::Device>) ->
         note: collection.note.clone(),
         recipe: collection.recipe.clone(),
         tables: collection.tables.clone(),
+        probes: collection.probes.clone(),
         from_ms: collection.from_ms,
         to_ms: collection.to_ms,
         asked_ms: collection.asked_ms,
@@ -88,6 +89,7 @@ pub(super) fn recipe(recipe: &Recipe) -> v1::Recipe {
         name: recipe.name.clone(),
         doc: recipe.doc.clone(),
         tables: recipe.tables.clone(),
+        probes: recipe.probes.clone(),
         before_s: recipe.before_s,
         after_s: recipe.after_s,
     }

@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = &[
     ("system.toml", include_str!("../../rules/system.toml")),
     ("software.toml", include_str!("../../rules/software.toml")),
     ("logs.toml", include_str!("../../rules/logs.toml")),
+    ("probes.toml", include_str!("../../rules/probes.toml")),
     ("deskside.toml", include_str!("../../rules/deskside.toml")),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use deskside_proto::catalog;
 use deskside_proto::show;
 use deskside_proto::v1::{Fact, Family, Finding, Outcome};
 
@@ -10,7 +11,9 @@ use super::{Known, Severity, rules};
 /// One finding for each table that could not be read; one quiet line for all that this machine has not, and one for all that never came.
 pub(super) fn findings(known: &[Known]) -> Vec<Finding> {
     let wanted: BTreeSet<&str> = rules::all().iter().flat_map(|rule| &rule.tables).map(String::as_str).collect();
-    let wanted = wanted.into_iter().filter(|table| *table != "device");
+    // Why no probes: what nobody asked for is not missed.
+    let probed = |table: &str| catalog::table(table).is_some_and(|schema| schema.probe.is_some());
+    let wanted = wanted.into_iter().filter(|table| *table != "device" && !probed(table));
     let (mut found, mut absent, mut silent) = (Vec::new(), Vec::new(), Vec::new());
     for name in wanted {
         match known.iter().find(|table| table.schema.name == name) {

@@ -73,6 +73,8 @@ pub struct Collection {
     pub recipe: String,
     /// Tables asked for; empty for all.
     pub tables: Vec<String>,
+    /// Probes asked for: name and arguments, separated by blanks.
+    pub probes: Vec<String>,
     /// Window, server's clock.
     pub from_ms: i64,
     /// Window, server's clock.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 mod machine;
 mod printing_and_network;
+mod probes;
 
 /// Rule, rows that it must find once, what the title must hold, and rows that it must leave alone.
 struct Sample {
@@ -28,7 +29,7 @@ fn row(table: &str, row: Value) -> Value {
 }
 
 fn samples() -> Vec<Sample> {
-    [machine::samples()].into_iter().flatten().collect()
+    [machine::samples(), probes::samples()].into_iter().flatten().collect()
 }
 
 #[test]

@@ -53,6 +53,7 @@ fn schema() -> TableSchema {
             column("temperature", 2, ColumnType::Double, unit(Unit::Celsius)),
             column("link", 3, ColumnType::Uint, unit(Unit::BitsPerSecond)),
         ],
+        ..TableSchema::default()
     }
 }
 

@@ -8,7 +8,7 @@ mod scan;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deskside_agent::collect;
+use deskside_agent::{collect, probe};
 use deskside_proto::catalog;
 
 use rules::Source;
@@ -102,9 +102,10 @@ fn every_collector_is_on_the_list() {
 }
 
 #[test]
-fn every_table_has_a_collector_or_a_reason() {
+fn every_table_has_a_collector_a_probe_or_a_reason() {
     let tables: Vec<&str> = catalog::tables().iter().map(|table| table.name.as_str()).collect();
     let read: Vec<&str> = collect::ALL.iter().map(|collector| collector.table).collect();
+    let read = [read, probe::ALL.iter().map(|probe| probe.table).collect()].concat();
     let wrong = rules::unread(&tables, &read, WITHOUT_COLLECTOR);
     assert!(wrong.is_empty(), "{wrong:?}");
 }

@@ -8,7 +8,10 @@ use crate::scan;
 pub(crate) const CORRIDORS: &[(&str, &[&str])] = &[
     (
         "agent",
-        &["host", "collect", "redact", "record", "schedule", "uplink", "pack", "config", "local", "app", "service"],
+        &[
+            "host", "collect", "probe", "redact", "record", "schedule", "uplink", "pack", "config", "local", "app",
+            "service",
+        ],
     ),
     ("server", &["config", "store", "blobs", "identity", "ingest", "gateway", "diagnose", "case", "desk", "app"]),
 ];
@@ -23,8 +26,8 @@ const TOP: &[&str] =
 /// Where the operating systems' differences and `unsafe` may live.
 const DOOR: &[&str] = &["agent/src/host/", "agent/src/service/"];
 
-/// Collectors, which reach the machine through the door alone.
-const LOOKING: &str = "agent/src/collect/";
+/// Collectors and probes, which reach the machine through the door alone.
+const LOOKING: &[&str] = &["agent/src/collect/", "agent/src/probe/"];
 
 /// The followers of logs, which hold a place in a file that grows: they are sources of lines and no looks.
 const FOLLOWING: &str = "agent/src/collect/logs";
@@ -122,10 +125,10 @@ pub(crate) fn door(source: &Source) -> Vec<String> {
     found.map(|word| format!("{}: \"{}\" belongs behind the door", source.path, word.trim())).collect()
 }
 
-/// Collectors that would see another machine than the one they are shown.
+/// Collectors and probes that would see another machine than the one they are shown.
 pub(crate) fn looks(source: &Source) -> Vec<String> {
     let look = source.path.ends_with("/look.rs") || !source.path.starts_with(FOLLOWING);
-    if !source.path.starts_with(LOOKING) || !look {
+    if !LOOKING.iter().any(|folder| source.path.starts_with(folder)) || !look {
         return Vec::new();
     }
     let code = scan::code(&source.text);

@@ -21,6 +21,7 @@ async fn asked(world: &World, agent: &Agent) -> Uuid {
         device: agent.id,
         recipe: String::new(),
         tables: Vec::new(),
+        probes: Vec::new(),
         before_s: 60,
         after_s: 0,
         expires_s: 600,

@@ -1,5 +1,7 @@
 //! Queues and jobs, read out.
 
+use std::collections::BTreeSet;
+
 use super::{Rows, count, join, quoted};
 
 pub(super) fn printers(rows: &Rows) -> Vec<String> {
@@ -22,4 +24,12 @@ pub(super) fn print_jobs(rows: &Rows) -> Vec<String> {
         let job = format!("job {} on {}", row.text("id"), row.text("printer"));
         join(&[job, row.text("state"), row.text("size_bytes"), sent, quoted(&row.text("message"))])
     })
+}
+
+/// The latest verdict on each queue.
+pub(super) fn print_path(rows: &Rows) -> Vec<String> {
+    let verdicts: Vec<_> = rows.each().filter(|row| row.is("step", "verdict")).collect();
+    let mut seen = BTreeSet::new();
+    let latest = verdicts.into_iter().rev().filter(|row| seen.insert(row.text("queue")));
+    latest.map(|row| row.text("found")).collect()
 }

@@ -11,7 +11,7 @@ use super::{Db, evidence, tickets, uuid};
 use crate::store::{Collection, CollectionState, Collections, CustodyEntry, EvidenceItem, TicketEvent};
 
 const SELECT: &str = "SELECT id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, expires_ms, \
-     ended_ms, asked_by, attempts, parts, evidence FROM collection";
+     ended_ms, asked_by, attempts, parts, evidence, probes FROM collection";
 
 #[async_trait]
 impl Collections for Db {
@@ -94,8 +94,8 @@ impl Collections for Db {
 pub(super) fn insert(tx: &Transaction<'_>, new: &Collection) -> Result<()> {
     tx.execute(
         "INSERT INTO collection (id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, \
-         expires_ms, ended_ms, asked_by, attempts, parts, evidence) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         expires_ms, ended_ms, asked_by, attempts, parts, evidence, probes) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         params![
             new.id.to_string(),
             new.ticket.cast_signed(),
@@ -113,6 +113,7 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &Collection) -> Result<()> {
             new.attempts,
             encoded(new.parts.clone()),
             new.evidence.map(|id| id.to_string()),
+            new.probes.join("\n"),
         ],
     )?;
     Ok(())
@@ -143,6 +144,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Collection> {
     let tables: String = row.get(6)?;
     let parts = UploadBegin::decode(row.get_ref(14)?.as_blob()?).map_err(|_error| rusqlite::Error::InvalidQuery)?;
     let evidence: Option<String> = row.get(15)?;
+    let probes: String = row.get(16)?;
     Ok(Collection {
         id: uuid(&row.get::<_, String>(0)?)?,
         ticket: row.get::<_, i64>(1)?.cast_unsigned(),
@@ -151,6 +153,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Collection> {
         note: row.get(4)?,
         recipe: row.get(5)?,
         tables: tables.split_whitespace().map(str::to_owned).collect(),
+        probes: probes.lines().map(str::to_owned).collect(),
         from_ms: row.get(7)?,
         to_ms: row.get(8)?,
         asked_ms: row.get(9)?,

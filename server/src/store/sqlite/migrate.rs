@@ -12,6 +12,7 @@ const STEPS: &[(u32, &str)] = &[
     (3, include_str!("migrations/0003_people.sql")),
     (4, include_str!("migrations/0004_evidence.sql")),
     (5, include_str!("migrations/0005_cases.sql")),
+    (6, include_str!("migrations/0006_probes.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {

@@ -1,0 +1,118 @@
+//! What can be tested: one probe a table of the same name, one line a probe in [`ALL`].
+//!
+//! A probe acts, where a collector only looks: it is bounded, it runs when it is asked to, and it reaches nothing that the machine is not already
+//! set up to reach. What it may be told and what it answers stands in the contract, at its table.
+
+use std::time::Duration;
+
+use deskside_proto::catalog;
+use deskside_proto::v1::Reading;
+
+use crate::collect::{self, Rows};
+use crate::host::Host;
+
+pub use arguments::Arguments;
+
+mod arguments;
+mod print_path;
+
+/// Every probe there is.
+pub const ALL: &[Probe] = &[print_path::PRINT_PATH];
+
+/// Probes that run at the same time; the others wait.
+pub const AT_ONCE_MAX: usize = 2;
+
+/// A bounded test.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// The table that its rows belong to, whose name is its own.
+    pub table: &'static str,
+    /// How long it may take; past it, it says what it has not done.
+    pub deadline: Duration,
+    /// How it tests. It blocks, and no longer at one step than the door does.
+    pub run: fn(&dyn Host, &Arguments, &mut Steps<'_>) -> anyhow::Result<Rows>,
+}
+
+/// Why a probe did not run to its end. Anything else that goes wrong is a reading with an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum Unrun {
+    /// It was asked for something that there is not.
+    #[error("{0}")]
+    Refused(String),
+    /// The one who asked has gone.
+    #[error("stopped, since nobody waits for the answer")]
+    Stopped,
+}
+
+/// The way back to the one who asked, while a probe runs.
+pub struct Steps<'a> {
+    tell: &'a mut dyn FnMut(String) -> bool,
+    until_ms: i64,
+}
+
+impl Steps<'_> {
+    /// Says what was just done. It fails where nobody listens any more, and then the probe ends.
+    pub fn tell(&mut self, words: impl Into<String>) -> Result<(), Unrun> {
+        if (self.tell)(words.into()) { Ok(()) } else { Err(Unrun::Stopped) }
+    }
+
+    /// The probe's time is up: what is left is not done, and that is said.
+    pub fn time_is_up(&self, host: &dyn Host) -> bool {
+        host.now_ms() >= self.until_ms
+    }
+}
+
+/// A probe by name; where there is none, what there is.
+pub fn named(name: &str) -> Result<&'static Probe, Unrun> {
+    let known = || ALL.iter().map(|probe| probe.table).collect::<Vec<_>>().join(", ");
+    let found = ALL.iter().find(|probe| probe.table == name);
+    found.ok_or_else(|| Unrun::Refused(format!("there is no probe {name:?}; this agent has {}", known())))
+}
+
+/// Runs a probe to its end. `tell` gets each step as it is done, and answers false where nobody listens any more.
+pub fn run(
+    probe: &Probe,
+    host: &dyn Host,
+    words: &[String],
+    tell: &mut dyn FnMut(String) -> bool,
+) -> Result<Reading, Unrun> {
+    let options = catalog::table(probe.table).and_then(|table| table.probe.clone()).unwrap_or_default();
+    let arguments = Arguments::read(probe.table, &options, words).map_err(Unrun::Refused)?;
+    let time_ms = i64::try_from(probe.deadline.as_millis()).unwrap_or(i64::MAX);
+    let mut steps = Steps { tell, until_ms: host.now_ms().saturating_add(time_ms) };
+    let mut unrun = None;
+    let reading = collect::reading(probe.table, host, || {
+        (probe.run)(host, &arguments, &mut steps).or_else(|error| {
+            unrun = Some(error.downcast::<Unrun>()?);
+            Ok(Rows::none())
+        })
+    });
+    unrun.map_or(Ok(reading), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use deskside_proto::v1::Kind;
+
+    use super::*;
+
+    #[test]
+    fn every_probe_has_a_table_that_says_so_and_every_such_table_a_probe() {
+        for probe in ALL {
+            let table = catalog::table(probe.table).expect(probe.table);
+            assert!(table.probe.is_some() && table.kind() == Kind::Event, "{}", probe.table);
+            for column in ["outcome", "found"] {
+                assert!(catalog::column(table, column).is_some(), "{} lacks {column}", probe.table);
+            }
+        }
+        for table in catalog::tables().iter().filter(|table| table.probe.is_some()) {
+            assert!(named(&table.name).is_ok(), "{} is not in probe::ALL", table.name);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_is_not_there_is_answered_with_those_that_are() {
+        let error = named("print_paths").unwrap_err().to_string();
+        assert!(error.contains("print_paths") && error.contains("print_path"), "{error}");
+    }
+}

@@ -1,0 +1,127 @@
+//! The way of a job to paper, step by step from the queue to the device, and the step that breaks it.
+
+use std::time::Duration;
+
+use deskside_proto::rows::Row;
+use deskside_proto::v1::{PrintPath, Printer};
+
+use super::{Arguments, Probe, Steps, Unrun};
+use crate::collect::Rows;
+use crate::host::Host;
+use queue::Known;
+
+mod queue;
+mod verdict;
+
+pub(super) const PRINT_PATH: Probe = Probe { table: PrintPath::TABLE, deadline: Duration::from_secs(45), run };
+
+/// Queues that are tested at once, where none is named.
+const QUEUES_MAX: usize = 4;
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Ok,
+    Failed,
+    /// It could not be seen.
+    Unknown,
+    NotDone,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::NotDone => "not done",
+        }
+    }
+}
+
+/// What a step says: how it went, and what was found.
+type Said = (Outcome, String);
+
+fn not_done(why: &str) -> Said {
+    (Outcome::NotDone, format!("not done, because {why}"))
+}
+
+/// One step that was taken, or left out.
+#[derive(Clone, Debug)]
+struct Step {
+    name: &'static str,
+    target: String,
+    outcome: Outcome,
+    found: String,
+    took_ms: Option<u32>,
+}
+
+/// One queue's way while it is tested.
+struct Path<'a, 'b> {
+    host: &'a dyn Host,
+    queue: &'a str,
+    steps: &'a mut Steps<'b>,
+    taken: Vec<Step>,
+}
+
+impl Path<'_, '_> {
+    /// Takes a step, unless the time is up, and tells of it.
+    fn take(&mut self, name: &'static str, target: &str, test: impl FnOnce(&dyn Host) -> Said) -> Result<(), Unrun> {
+        if self.steps.time_is_up(self.host) {
+            return self.note(name, target, not_done("the time for the whole test is up"), None);
+        }
+        let begun_ms = self.host.now_ms();
+        let said = test(self.host);
+        let took_ms = u32::try_from(self.host.now_ms() - begun_ms).unwrap_or_default();
+        self.note(name, target, said, Some(took_ms))
+    }
+
+    /// Writes down a step and tells of it.
+    fn note(&mut self, name: &'static str, target: &str, said: Said, took_ms: Option<u32>) -> Result<(), Unrun> {
+        let (outcome, found) = said;
+        let took_ms = took_ms.filter(|_took| outcome != Outcome::NotDone);
+        let took = took_ms.map(|ms| format!(" ({ms} ms)")).unwrap_or_default();
+        let words = match outcome {
+            Outcome::NotDone => found.clone(),
+            done => format!("{}: {found}", done.word()),
+        };
+        self.steps.tell(format!("{}: {name} {target}: {words}{took}", self.queue))?;
+        self.taken.push(Step { name, target: target.to_owned(), outcome, found, took_ms });
+        Ok(())
+    }
+}
+
+fn run(host: &dyn Host, arguments: &Arguments, steps: &mut Steps<'_>) -> anyhow::Result<Rows> {
+    let known = Known::ask(host);
+    let queues = match arguments.get("queue") {
+        Some(name) => vec![known.named(name)?],
+        None => known.chosen(QUEUES_MAX)?,
+    };
+    let mut rows = Rows::none();
+    for queue in &queues {
+        let mut path = Path { host, queue: &queue.name, steps: &mut *steps, taken: Vec::new() };
+        test(&mut path, queue, &known)?;
+        let verdict = verdict::of(queue, &path.taken);
+        path.taken.push(verdict.step);
+        for (place, step) in path.taken.into_iter().enumerate() {
+            let last = step.name == verdict::STEP;
+            rows.push(&PrintPath {
+                queue: queue.name.clone(),
+                number: u32::try_from(place + 1)?,
+                step: step.name.into(),
+                target: step.target,
+                outcome: step.outcome.word().into(),
+                found: step.found,
+                took_ms: step.took_ms,
+                broken_at: if last { verdict.broken_at.into() } else { String::new() },
+            });
+        }
+    }
+    Ok(rows)
+}
+
+fn test(path: &mut Path<'_, '_>, queue: &Printer, known: &Known) -> Result<(), Unrun> {
+    path.note("queue", &queue.name, known.queue(queue), Some(known.took_ms))?;
+    path.note("scheduler", "CUPS", known.scheduler(), Some(known.took_ms))?;
+    path.take("filters", &queue.make_and_model, |_host| known.filters(queue))
+}
