@@ -14,6 +14,7 @@ use crate::host::Host;
 
 mod deskside;
 mod hardware;
+mod journalctl;
 #[allow(dead_code, reason = "its collectors follow")]
 mod kernel_log;
 pub mod logs;
@@ -39,12 +40,15 @@ pub const ALL: &[Collector] = &[
     hardware::power::POWER,
     system::os::OS,
     system::boot::BOOT,
+    system::boots::BOOTS,
     system::memory::MEMORY,
     system::load::LOAD,
     system::processes::PROCESSES,
     system::filesystems::FILESYSTEMS,
     system::mounts::MOUNTS,
     system::services::SERVICES,
+    system::cgroups::CGROUPS,
+    system::reboot_required::REBOOT_REQUIRED,
     system::packages::PACKAGES,
     printing::printers::PRINTERS,
     printing::print_jobs::PRINT_JOBS,

@@ -5,13 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use deskside_proto::rows::Row;
-use deskside_proto::v1::{Cpu, DiskIo, Process, Reading};
+use deskside_proto::v1::{Cgroup, Cpu, DiskIo, Process, Reading};
 
 use super::{Collector, Registry, look};
 use crate::host::{Clean, Host, Recording, Size};
 
 /// Tables with shares of time, which need two looks.
-const SHARES: [&str; 3] = [Cpu::TABLE, DiskIo::TABLE, Process::TABLE];
+const SHARES: [&str; 4] = [Cgroup::TABLE, Cpu::TABLE, DiskIo::TABLE, Process::TABLE];
 
 /// Between the two looks.
 const BETWEEN: Duration = Duration::from_millis(200);

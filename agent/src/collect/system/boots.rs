@@ -1,0 +1,246 @@
+//! Starts of the machine and how each of them ended.
+//!
+//! Why from the journal: a machine that goes down says so. systemd reaches poweroff.target or its like, and journald stops as the last of
+//! all; a log that just ends belongs to a machine that lost its power, was reset, or hung.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use deskside_proto::rows::Row;
+use deskside_proto::v1::BootRecord;
+
+use super::pstore::{self, Dump};
+use super::wtmp::{self, Start};
+use crate::collect::journalctl::{self, Entry};
+use crate::collect::{Cadence, Collector, Os, Rows};
+use crate::host::Host;
+
+mod ends;
+mod listed;
+
+use listed::Span;
+
+pub(in crate::collect) const BOOTS: Collector = Collector {
+    table: BootRecord::TABLE,
+    systems: &[Os::Linux],
+    cadence: Cadence::Every(Duration::from_hours(1)),
+    look,
+};
+
+/// Most starts that are told.
+const BOOTS_MAX: usize = 20;
+/// Most starts whose last lines are read, each by a program of its own: the newest of those that did not end clean.
+const LAST_LINES_BOOTS_MAX: usize = 3;
+/// A start that wtmp has within this of one in the journal is the same.
+const SAME_START_MS: i64 = 10 * 60 * 1000;
+
+const LIST: [&str; 4] = ["--no-pager", "--utc", "--output=json", "--list-boots"];
+
+/// What a machine says of its end, over all boots: journald stopped; somebody asked for the end; a target that only an end reaches; the
+/// power key; the kernel's alerts and emergencies. The message ids are those of sd-messages.h.
+const MARKS: [&str; 17] = [
+    "--no-pager",
+    "--output=json",
+    "--output-fields=MESSAGE,MESSAGE_ID,UNIT,_TRANSPORT,_BOOT_ID",
+    "--reverse",
+    "--lines=400",
+    "MESSAGE_ID=d93fb3c9c24d451a97cea615ce59c00b",
+    "MESSAGE_ID=98268866d1d54a499c4e98921d93bc40",
+    "MESSAGE_ID=b72ea4a2881545a0b50e200e55b9b06f",
+    "+",
+    "UNIT=poweroff.target",
+    "UNIT=reboot.target",
+    "UNIT=halt.target",
+    "UNIT=kexec.target",
+    "+",
+    "_TRANSPORT=kernel",
+    "PRIORITY=0",
+    "PRIORITY=1",
+];
+
+/// The kernel's first words, which name its release.
+const BANNERS: [&str; 9] = [
+    "--no-pager",
+    "--output=json",
+    "--output-fields=MESSAGE,_BOOT_ID",
+    "--reverse",
+    "--lines=40",
+    "--case-sensitive=true",
+    "--grep=^Linux version ",
+    "_TRANSPORT=kernel",
+    "PRIORITY=5",
+];
+
+fn look(host: &dyn Host) -> anyhow::Result<Rows> {
+    let now_id = host.line("/proc/sys/kernel/random/boot_id").unwrap_or_default().replace('-', "");
+    let (mut rows, mut missing) = (Rows::none(), Vec::new());
+    let mut boots = match journaled(host, &now_id, &mut missing) {
+        Ok(boots) => boots,
+        Err(error) => {
+            missing.push(format!("the journal: {error:#}"));
+            Vec::new()
+        }
+    };
+    if !boots.iter().any(|boot| boot.boot_id == now_id) {
+        boots.insert(0, running(host, now_id));
+    }
+    if boots.len() < BOOTS_MAX {
+        match wtmp::starts(host) {
+            Ok(starts) => add_older(&mut boots, &starts),
+            Err(error) => missing.push(format!("starts before the journal's first: {error:#}")),
+        }
+    }
+    if boots.len() == 1 && missing.is_empty() && !is_kept(host) {
+        missing.push(
+            "starts before this one: the journal is not kept over them, and there is no wtmp; make /var/log/journal"
+                .into(),
+        );
+    }
+    for (index, mut boot) in (0_i32..).zip(boots.into_iter().take(BOOTS_MAX)) {
+        boot.index = index.saturating_neg();
+        rows.push(&boot);
+    }
+    for what in missing {
+        rows.missing(what);
+    }
+    Ok(rows)
+}
+
+/// The boots that the journal knows, newest first.
+fn journaled(host: &dyn Host, now_id: &str, missing: &mut Vec<String>) -> anyhow::Result<Vec<BootRecord>> {
+    let Some(ran) = journalctl::ask(host, &LIST)? else { return Ok(Vec::new()) };
+    let mut spans = listed::parse(&String::from_utf8_lossy(&ran.stdout));
+    spans.reverse();
+    spans.truncate(BOOTS_MAX);
+    let marks = by_boot(journalctl::entries(host, &MARKS)?.unwrap_or_default());
+    let mut kernels = BTreeMap::new();
+    for entry in journalctl::entries(host, &BANNERS)?.unwrap_or_default() {
+        let release = entry.field("MESSAGE").split(' ').nth(2).unwrap_or_default().to_owned();
+        kernels.insert(entry.boot_id(), release);
+    }
+    let pstore = pstore::dumps(host)?;
+    missing.extend(pstore.missing);
+    let (mut boots, mut next_id, mut looked_at) = (Vec::new(), String::new(), 0);
+    for span in &spans {
+        let mut boot = BootRecord {
+            boot_id: span.boot_id.clone(),
+            first_ms: span.first_ms,
+            last_ms: Some(span.last_ms),
+            duration_s: u64::try_from(span.last_ms.saturating_sub(span.first_ms) / 1000).ok(),
+            kernel: kernels.get(&span.boot_id).cloned().unwrap_or_default(),
+            known_from: "journal".into(),
+            ..BootRecord::default()
+        };
+        let nothing = Vec::new();
+        let own = marks.get(&span.boot_id).unwrap_or(&nothing);
+        if span.boot_id == now_id {
+            boot.ended = "running".into();
+        } else if let Some(dump) = left(&pstore.dumps, span, &next_id) {
+            boot.ended = "crashed".into();
+            boot.known_from = "pstore".into();
+            boot.reason = ends::last_words(&dump.text);
+        } else {
+            ends::from_marks(&mut boot, own, span.last_ms);
+            if boot.ended != "clean" && boot.ended != "crashed" {
+                if looked_at < LAST_LINES_BOOTS_MAX {
+                    looked_at += 1;
+                    ends::from_last_lines(&mut boot, &last_lines(host, &span.boot_id)?);
+                } else {
+                    boot.ended = if boot.ended.is_empty() { "unknown".into() } else { boot.ended };
+                }
+            }
+        }
+        next_id.clone_from(&span.boot_id);
+        boots.push(boot);
+    }
+    Ok(boots)
+}
+
+/// The dump that this boot left: taken out of pstore by the next one, or written while it ran.
+fn left<'a>(dumps: &'a [Dump], span: &Span, next_id: &str) -> Option<&'a Dump> {
+    let within = |at_ms: i64| at_ms >= span.first_ms && at_ms <= span.last_ms.saturating_add(SAME_START_MS);
+    dumps.iter().filter(|dump| dump.panic).find(|dump| match dump.at_ms {
+        Some(at_ms) => within(at_ms),
+        None => !next_id.is_empty() && dump.found_by == next_id,
+    })
+}
+
+fn by_boot(entries: Vec<Entry>) -> BTreeMap<String, Vec<Entry>> {
+    let mut boots: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in entries {
+        boots.entry(entry.boot_id()).or_default().push(entry);
+    }
+    boots
+}
+
+/// Newest first.
+fn last_lines(host: &dyn Host, boot_id: &str) -> anyhow::Result<Vec<Entry>> {
+    let boot = format!("--boot={boot_id}");
+    let fields = "--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_TRANSPORT,_BOOT_ID";
+    let arguments = ["--no-pager", "--output=json", fields, "--reverse", "--lines=30", &boot];
+    Ok(journalctl::entries(host, &arguments)?.unwrap_or_default())
+}
+
+/// This boot, where the journal has not heard of it.
+fn running(host: &dyn Host, boot_id: String) -> BootRecord {
+    let uptime_s = host.line("/proc/uptime").and_then(|uptime| uptime.split('.').next()?.parse::<u64>().ok());
+    let uptime_s = uptime_s.unwrap_or_default();
+    BootRecord {
+        boot_id,
+        first_ms: host.now_ms().saturating_sub_unsigned(uptime_s.saturating_mul(1000)),
+        kernel: host.line("/proc/sys/kernel/osrelease").unwrap_or_default(),
+        ended: "running".into(),
+        ..BootRecord::default()
+    }
+}
+
+/// Whether journald writes to disk.
+fn is_kept(host: &dyn Host) -> bool {
+    host.list("/var/log/journal").is_ok_and(|machines| !machines.is_empty())
+}
+
+/// Adds what only wtmp knows: starts before the first that is known otherwise.
+fn add_older(boots: &mut Vec<BootRecord>, starts: &[Start]) {
+    let first_ms = boots.iter().map(|boot| boot.first_ms).min().unwrap_or(i64::MAX);
+    let room = BOOTS_MAX.saturating_sub(boots.len());
+    let older = starts.iter().rev().filter(|start| start.at_ms < first_ms.saturating_sub(SAME_START_MS));
+    boots.extend(older.take(room).map(|start| BootRecord {
+        wtmp_ms: Some(start.at_ms),
+        first_ms: start.at_ms,
+        last_ms: Some(start.last_ms),
+        duration_s: u64::try_from(start.last_ms.saturating_sub(start.at_ms) / 1000).ok(),
+        kernel: start.kernel.clone(),
+        ended: if start.down_ms.is_some() { "clean" } else { "cut_off" }.into(),
+        known_from: "wtmp".into(),
+        ..BootRecord::default()
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(at_ms: i64, down_ms: Option<i64>) -> Start {
+        Start { at_ms, down_ms, last_ms: at_ms + 1000, kernel: "6.1".into() }
+    }
+
+    #[test]
+    fn only_starts_before_the_known_ones_come_from_wtmp() {
+        let mut boots = vec![BootRecord { boot_id: "b".into(), first_ms: 10_000_000, ..BootRecord::default() }];
+        add_older(&mut boots, &[start(1_000, None), start(5_000, Some(6_000)), start(9_900_000, None)]);
+        let seen: Vec<(Option<i64>, &str)> = boots.iter().map(|boot| (boot.wtmp_ms, boot.ended.as_str())).collect();
+        assert_eq!(seen, [(None, ""), (Some(5_000), "clean"), (Some(1_000), "cut_off")]);
+    }
+
+    #[test]
+    fn a_dump_belongs_to_the_boot_that_died_not_to_the_one_that_found_it() {
+        let span = |id: &str, first_ms, last_ms| Span { boot_id: id.into(), first_ms, last_ms };
+        let dump = |found_by: &str, at_ms| Dump { found_by: found_by.into(), at_ms, panic: true, text: String::new() };
+        let died = span("a", 0, 100_000);
+        assert!(left(&[dump("b", Some(100_500))], &died, "b").is_some());
+        assert!(left(&[dump("b", None)], &died, "b").is_some());
+        assert!(left(&[dump("c", None)], &died, "b").is_none());
+        assert!(left(&[dump("a", None)], &span("b", 900_000, 1_000_000), "").is_none());
+        assert!(left(&[Dump { panic: false, ..dump("b", None) }], &died, "b").is_none());
+    }
+}
