@@ -129,7 +129,9 @@ mod tests {
     fn a_file_cut_anywhere_is_refused_or_shorter() {
         let whole = file(384);
         for cut in 0..whole.len() {
-            assert_eq!(parse(&whole[..cut]).is_ok(), cut % 384 == 0, "{cut}");
+            let starts = parse(&whole[..cut]);
+            assert!(starts.is_ok() || cut % 384 != 0, "{cut}");
+            assert!(starts.map_or(0, |starts| starts.len()) <= 3, "{cut}");
         }
         assert!(parse(&[0xff; 768]).is_err());
     }
