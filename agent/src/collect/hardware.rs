@@ -2,11 +2,22 @@
 
 pub(super) mod batteries;
 pub(super) mod cpu;
+pub(super) mod cpu_throttling;
 pub(super) mod disk_io;
 mod disk_place;
 pub(super) mod disks;
 pub(super) mod fans;
+pub(super) mod firmware;
 mod hwmon;
+pub(super) mod machine_checks;
+pub(super) mod memory_errors;
+pub(super) mod memory_modules;
+mod pci;
+pub(super) mod pci_devices;
+pub(super) mod pcie_errors;
 pub(super) mod power;
 mod supplies;
 pub(super) mod temperatures;
+mod udev;
+pub(super) mod usb_devices;
+mod usb_log;
