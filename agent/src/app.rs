@@ -28,6 +28,7 @@ use looks::{Eye, Looker, Seen};
 use outbox::Outbox;
 use settings::Settings;
 
+mod changes;
 mod cli;
 mod commands;
 mod facts;
@@ -92,6 +93,8 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     looker.begin(policy.clone());
     let looking = tokio::spawn(looker.run(wished));
 
+    let watching = tokio::spawn(changes::run(eye.registry.collectors().to_vec(), wishes.clone()));
+
     let (taking, follower) = follow(&settings, &means).await?;
     let link_status = Arc::new(Mutex::new(LinkStatus::default()));
     let (nudges, nudged) = mpsc::channel(NUDGES_MAX);
@@ -107,6 +110,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
 
     tracing::info!("stopping");
     renewing.abort();
+    watching.abort();
     drop((listening, follower, wishes));
     // Why in this order: what is seen is recorded first, and what is recorded is sent as far as the line takes it.
     drop((answering, means));

@@ -26,6 +26,15 @@ const TICK_MS: u64 = 1_000;
 /// First looks are spread over this time.
 const START_MS: u64 = 4_000;
 
+/// A change is looked at this much later, so that a burst of them is one look.
+const SETTLE_MS: u64 = 500;
+
+/// Least time between a look and the next that a change brings about.
+const CHANGE_GAP_MS: u64 = 5_000;
+
+/// A change during a look or this soon after it may be the look's own doing: a print server may write down that it was asked.
+const ECHO_MS: u64 = 1_000;
+
 /// Shortest interval that policy can set.
 const EVERY_MS_MIN: u64 = 1_000;
 
@@ -61,6 +70,8 @@ pub enum Event {
     Tick,
     /// Somebody wants a fresh look.
     Ask(&'static str),
+    /// What a table shows may have changed.
+    Changed(&'static str),
     /// A look came back, be it late.
     Returned {
         /// Its table.
@@ -99,6 +110,17 @@ enum Standing {
     Stuck { since_ms: u64 },
 }
 
+/// The last change that was heeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heeded {
+    /// It came on its own, or none came yet.
+    Own,
+    /// It may have been the echo of a look.
+    Echo,
+    /// It came while a look runs, and is looked at after it.
+    Overlapping,
+}
+
 #[derive(Debug)]
 struct Timed {
     table: &'static str,
@@ -109,6 +131,7 @@ struct Timed {
     off: bool,
     due_ms: Option<u64>,
     looked_ms: Option<u64>,
+    heeded: Heeded,
     standing: Standing,
 }
 
@@ -133,6 +156,7 @@ impl Schedule {
             off: false,
             due_ms: entry.every_ms.map(|_every| now_ms + spread(seed, place(entry), START_MS)),
             looked_ms: None,
+            heeded: Heeded::Own,
             standing: Standing::Idle,
         };
         Self { seed, deadline_ms, all: entries.iter().map(timed).collect() }
@@ -159,6 +183,7 @@ impl Schedule {
         match event {
             Event::Tick => {}
             Event::Ask(table) => acts.extend(self.ask(now_ms, table)),
+            Event::Changed(table) => self.changed(now_ms, table),
             Event::Returned { table } => acts.extend(self.returned(now_ms, table)),
             Event::Policy(policy) => self.apply(now_ms, &policy, &mut acts),
         }
@@ -185,10 +210,36 @@ impl Schedule {
         }
     }
 
+    /// Brings the next look forward. Why echoes are heeded once in a row and no more: a change that a look overlaps must not be lost, and looking
+    /// must not be what makes it look again.
+    fn changed(&mut self, now_ms: u64, table: &'static str) {
+        let Some(timed) = self.all.iter_mut().find(|timed| timed.table == table) else { return };
+        let Some(due_ms) = timed.due_ms.filter(|_due| !timed.off) else { return };
+        let running = matches!(timed.standing, Standing::Running { .. });
+        let echo = running || timed.looked_ms.is_some_and(|looked_ms| now_ms < looked_ms + ECHO_MS);
+        if echo && timed.heeded != Heeded::Own {
+            return;
+        }
+        timed.heeded = match (running, echo) {
+            (true, _) => Heeded::Overlapping,
+            (false, true) => Heeded::Echo,
+            (false, false) => Heeded::Own,
+        };
+        if running {
+            return;
+        }
+        let rested_ms = timed.looked_ms.map_or(0, |looked_ms| looked_ms + CHANGE_GAP_MS);
+        timed.due_ms = Some(due_ms.min(rested_ms.max(now_ms + SETTLE_MS)));
+    }
+
     fn returned(&mut self, now_ms: u64, table: &'static str) -> Option<Act> {
         let timed = self.all.iter_mut().find(|timed| timed.table == table)?;
         let in_time = matches!(timed.standing, Standing::Running { .. });
         timed.standing = Standing::Idle;
+        if timed.heeded == Heeded::Overlapping {
+            timed.heeded = Heeded::Echo;
+            timed.due_ms = timed.due_ms.map(|due_ms| due_ms.min(now_ms + CHANGE_GAP_MS));
+        }
         in_time.then(|| {
             timed.looked_ms = Some(now_ms);
             Act::Take(table)

@@ -12,7 +12,13 @@ use deskside_agent::host::{Host, Live, LiveOptions, Recorded};
 use deskside_tests::lab::cups::Cups;
 
 /// Attributes that hold a time, in seconds since 1970.
-const TIMES: [&str; 4] = ["printer-state-change-time", "time-at-creation", "time-at-processing", "time-at-completed"];
+const TIMES: [&str; 5] = [
+    "printer-config-change-time",
+    "printer-state-change-time",
+    "time-at-creation",
+    "time-at-processing",
+    "time-at-completed",
+];
 
 fn main() -> anyhow::Result<()> {
     let host = env::args().nth(1).context("say which host's folder")?;

@@ -5,30 +5,22 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use deskside_agent::collect::{Registry, look};
-use deskside_agent::host::{Host, Live, LiveOptions};
-use deskside_proto::v1::{Finding, Outcome, PrintJob, Printer};
-use deskside_server::diagnose::{self, About, Known};
+use deskside_agent::host::{Live, LiveOptions};
+use deskside_proto::v1::{Outcome, PrintJob, Printer};
 use deskside_tests::lab::cups::Cups;
+use deskside_tests::lab::queues::{self, diagnosed, host};
 use prost::Message;
 
-fn host(cups: &Cups) -> Live {
-    let print_server = Some(cups.socket().to_str().unwrap().to_owned());
-    Live::new(LiveOptions { print_server, ..LiveOptions::default() })
-}
-
-/// The rows of a table on this print server; the reading is whole.
 fn rows<R: Message + Default>(cups: &Cups, table: &str) -> Vec<R> {
-    let reading = look(Registry::standard().collector(table).unwrap(), &host(cups));
-    assert!(matches!(reading.outcome(), Outcome::Ok | Outcome::Empty), "{table}: {}", reading.reason);
-    reading.rows.iter().map(|row| R::decode(row.clone()).unwrap()).collect()
+    queues::rows(cups, table).unwrap()
 }
 
 fn printer(cups: &Cups, name: &str) -> Printer {
-    rows(cups, "printers").into_iter().find(|printer: &Printer| printer.name == name).expect("the queue is listed")
+    queues::printer(cups, name).unwrap()
 }
 
 fn job(cups: &Cups, id: u32) -> PrintJob {
-    rows(cups, "print_jobs").into_iter().find(|job: &PrintJob| job.id == id).expect("the job is listed")
+    queues::job(cups, id).unwrap()
 }
 
 #[test]
@@ -64,7 +56,7 @@ fn a_dead_printer_without_a_time_limit_stays_processing_and_only_the_message_tel
 }
 
 #[test]
-fn a_pause_by_a_person_differs_from_a_stop_by_an_error_only_in_its_message() {
+fn a_pause_by_a_person_differs_from_a_stop_by_an_error_only_in_its_message_and_is_told_apart() {
     let cups = Cups::start().unwrap();
     let by_error = cups.stuck_queue().unwrap();
     cups.add_queue("by-person", "socket://127.0.0.1:9").unwrap();
@@ -73,6 +65,7 @@ fn a_pause_by_a_person_differs_from_a_stop_by_an_error_only_in_its_message() {
     assert_eq!((&by_error.state, &by_error.state_reasons), (&by_person.state, &by_person.state_reasons));
     assert_eq!(by_person.state_message, "Paused");
     assert_ne!(by_error.state_message, by_person.state_message);
+    assert_eq!((by_error.paused_by.as_str(), by_person.paused_by.as_str()), ("error", "person"));
 }
 
 #[test]
@@ -86,7 +79,7 @@ fn a_queue_that_takes_no_jobs_says_so() {
 }
 
 #[test]
-fn held_jobs_and_jobs_that_ended_badly_are_listed_and_printed_ones_are_not() {
+fn held_jobs_jobs_that_ended_badly_and_the_latest_printed_ones_are_listed() {
     let cups = Cups::start().unwrap();
     cups.add_queue("good", "file:///dev/null").unwrap();
     cups.add_queue("Büro", "file:///dev/null").unwrap();
@@ -109,7 +102,8 @@ fn held_jobs_and_jobs_that_ended_badly_are_listed_and_printed_ones_are_not() {
     .unwrap();
 
     let jobs: Vec<PrintJob> = rows(&cups, "print_jobs");
-    assert!(jobs.iter().all(|job| job.id != printed), "a printed job is listed");
+    let done = jobs.iter().find(|job| job.id == printed).unwrap();
+    assert_eq!((done.state.as_str(), done.confirmed), ("completed", None), "nobody knows whether it came out");
     assert_eq!(job(&cups, held).state, "pending-held");
     assert_eq!(job(&cups, canceled).state, "canceled");
     assert_eq!(job(&cups, far).printer, "Büro");
@@ -148,18 +142,6 @@ fn what_a_device_says_of_its_paper_and_toner_is_told_as_the_print_server_tells_i
     assert_eq!(moody.state_reasons, ["media-jam-warning", "marker-waste-almost-full-warning"]);
 }
 
-/// What the server says is wrong, worst first, of a machine with this print server.
-fn diagnosed(cups: &Cups) -> Vec<Finding> {
-    let (registry, host) = (Registry::standard(), host(cups));
-    let known = ["printers", "print_jobs"].map(|table| {
-        let reading = look(registry.collector(table).unwrap(), &host);
-        let checked_ms = reading.at_ms;
-        Known { schema: registry.schema(table).unwrap().clone(), readings: vec![reading], checked_ms }
-    });
-    let about = About { now_ms: host.now_ms(), connected: true, ..About::default() };
-    diagnose::findings(&known, &about).unwrap()
-}
-
 #[test]
 fn a_stuck_queue_a_dead_printer_and_a_pause_are_diagnosed_each_as_what_it_is() {
     let cups = Cups::start().unwrap();
@@ -167,12 +149,11 @@ fn a_stuck_queue_a_dead_printer_and_a_pause_are_diagnosed_each_as_what_it_is() {
     cups.submit("patient", "text\n").unwrap();
     cups.add_queue("rested", "socket://127.0.0.1:9").unwrap();
     cups.tool("cupsdisable", &["rested"]).unwrap();
-    cups.add_device("jammed", &["STATE: +media-jam-error"]).unwrap();
+    cups.add_backend("jammed", &["STATE: +media-jam-error"], "exec sleep 600").unwrap();
     cups.submit("jammed", "text\n").unwrap();
     let stuck = cups.stuck_queue().unwrap();
     cups.wait_until("the device has spoken", |cups| Ok(!printer(cups, "jammed").state_reasons.is_empty())).unwrap();
-    let mut found = diagnosed(&cups);
-    found.retain(|found| found.rule.starts_with("print-"));
+    let found = diagnosed(&cups).unwrap();
     let said: Vec<(&str, &str)> = found.iter().map(|found| (found.rule.as_str(), found.title.as_str())).collect();
     let titles = format!("{said:#?}");
     for (rule, words) in [
@@ -182,7 +163,7 @@ fn a_stuck_queue_a_dead_printer_and_a_pause_are_diagnosed_each_as_what_it_is() {
         ),
         ("print-device-unreachable", "patient cannot be reached".to_owned()),
         ("print-queue-paused", "rested was paused by a person".to_owned()),
-        ("print-device-needs-a-hand", "jammed has a paper jam".to_owned()),
+        ("print-device-needs-a-hand", "jammed needs a hand: paper jam (error)".to_owned()),
     ] {
         let hits: Vec<_> = said.iter().filter(|(known, _title)| *known == rule).collect();
         assert!(matches!(hits.as_slice(), [(_rule, title)] if title.contains(&words)), "{rule}: {titles}");

@@ -35,6 +35,8 @@ pub(super) enum Wish {
     Fresh(Vec<String>, mpsc::Sender<Reading>),
     /// This policy is in force.
     Policy(Policy),
+    /// What these tables show may have changed.
+    Changed(Vec<&'static str>),
 }
 
 /// What the latest look at each table said, for the one who asks at the machine.
@@ -89,7 +91,9 @@ impl Looker {
         let entry = |collector: &Collector| schedule::Entry {
             table: collector.table,
             every_ms: match collector.cadence {
-                Cadence::Every(every) | Cadence::Far(every) => Some(every.as_millis() as u64),
+                Cadence::Every(every) | Cadence::EveryAndOn(every, _) | Cadence::Far(every) => {
+                    Some(every.as_millis() as u64)
+                }
                 Cadence::Followed => None,
             },
             far: matches!(collector.cadence, Cadence::Far(_)),
@@ -132,6 +136,11 @@ impl Looker {
                 wish = wishes.recv() => match wish {
                     Some(Wish::Fresh(tables, reply)) => self.fresh(&tables, &reply),
                     Some(Wish::Policy(policy)) => self.policy(policy),
+                    Some(Wish::Changed(tables)) => {
+                        for table in tables {
+                            self.step(Event::Changed(table), None);
+                        }
+                    }
                     None => break,
                 },
                 Some((table, reading)) = self.returned.recv() => self.back(table, reading),

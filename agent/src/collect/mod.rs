@@ -83,6 +83,8 @@ pub enum Cadence {
     Every(Duration),
     /// The same, for what waits for other machines: in a lane of its own, so that it holds up no look at this one.
     Far(Duration),
+    /// The same, and soon after something changed in one of these folders.
+    EveryAndOn(Duration, &'static [&'static str]),
     /// As it is written, by a follower; a look returns the latest.
     Followed,
 }

@@ -186,3 +186,57 @@ fn far_tables_of_one_interval_are_due_together() {
         assert!(apart.is_some_and(|apart| apart <= 100), "seed {seed}: {apart:?}");
     }
 }
+
+#[test]
+fn a_change_is_looked_at_soon_and_a_burst_of_them_once() {
+    let mut schedule = schedule(&[("printers", 30_000)], 1);
+    let first = schedule.next_ms().unwrap();
+    assert_eq!(looks(&schedule.step(first, Event::Tick)), ["printers"]);
+    schedule.step(first + 5, Event::Returned { table: "printers" });
+    let burst = first + 6_000;
+    for more in 0..20 {
+        assert_eq!(schedule.step(burst + more, Event::Changed("printers")), []);
+    }
+    let next = schedule.next_ms().unwrap();
+    assert!((burst + SETTLE_MS..burst + SETTLE_MS + 20).contains(&next), "{}", next - burst);
+    assert_eq!(looks(&schedule.step(next, Event::Tick)), ["printers"]);
+    schedule.step(next + 5, Event::Returned { table: "printers" });
+    let later = next + 5 + ECHO_MS;
+    schedule.step(later, Event::Changed("printers"));
+    assert_eq!(schedule.next_ms(), Some(next + 5 + CHANGE_GAP_MS), "two looks are apart");
+}
+
+#[test]
+fn a_look_that_causes_changes_itself_does_not_go_round_in_circles() {
+    let mut schedule = schedule(&[("printers", 30_000)], 1);
+    let (mut count, mut now_ms) = (0, 0);
+    while let Some(next) = schedule.next_ms().filter(|next| *next <= 600_000) {
+        now_ms = next.max(now_ms);
+        for _look in looks(&schedule.step(now_ms, Event::Tick)) {
+            count += 1;
+            schedule.step(now_ms + 1, Event::Changed("printers"));
+            schedule.step(now_ms + 5, Event::Returned { table: "printers" });
+            schedule.step(now_ms + 6, Event::Changed("printers"));
+        }
+    }
+    assert!((20..=22).contains(&count), "{count} looks in ten minutes");
+}
+
+#[test]
+fn a_change_that_a_look_overlaps_is_looked_at_again() {
+    let mut schedule = schedule(&[("printers", 30_000)], 1);
+    let first = schedule.next_ms().unwrap();
+    schedule.step(first, Event::Tick);
+    schedule.step(first + 1, Event::Changed("printers"));
+    schedule.step(first + 5, Event::Returned { table: "printers" });
+    schedule.step(first + 600, Event::Changed("printers"));
+    assert!(schedule.next_ms().is_some_and(|next| next <= first + 5 + CHANGE_GAP_MS));
+}
+
+#[test]
+fn a_change_of_a_table_that_is_off_or_unknown_is_nothing() {
+    let mut schedule = schedule(&[("printers", 0)], 1);
+    assert_eq!(schedule.step(0, Event::Changed("printers")), []);
+    assert_eq!(schedule.step(0, Event::Changed("fans")), []);
+    assert_eq!(schedule.next_ms(), None);
+}

@@ -8,7 +8,8 @@ use deskside_server::diagnose::rules::{self, check_rule};
 use serde_json::{Value, json};
 
 mod machine;
-mod printing_and_network;
+mod network;
+mod printing;
 mod probes;
 
 /// Rule, rows that it must find once, what the title must hold, and rows that it must leave alone.

@@ -75,12 +75,22 @@ impl Cups {
     /// Makes a queue to a device of our own: for each job, `says` is what its backend tells the print system on standard error
     /// (backend(7): `STATE: +media-jam`, `ATTR: marker-levels=3`), line by line, before it takes the job.
     pub fn add_device(&self, name: &str, says: &[&str]) -> anyhow::Result<()> {
+        self.add_backend(name, says, "cat > /dev/null")
+    }
+
+    /// The same, and then the backend does what a line of shell says: `exit 2`, `kill -SEGV $$`.
+    pub fn add_backend(&self, name: &str, says: &[&str], then: &str) -> anyhow::Result<()> {
         let listed = format!("[ $# = 0 ] && {{ echo 'direct {name}:/ \"Unknown\" \"{name}\"'; exit 0; }}\n");
-        let script = format!("#!/bin/sh\n{listed}cat >&2 <<'SAYS'\n{}\nSAYS\ncat > /dev/null\n", says.join("\n"));
-        let backend = self.folder.path().join("bin/backend").join(name);
-        fs::write(&backend, script).with_context(|| format!("writing {}", backend.display()))?;
-        fs::set_permissions(&backend, fs::Permissions::from_mode(0o755)).context("making a backend runnable")?;
+        let script = format!("#!/bin/sh\n{listed}cat >&2 <<'SAYS'\n{}\nSAYS\n{then}\n", says.join("\n"));
+        self.add_program("backend", name, &script)?;
         self.add_queue(name, &format!("{name}:/"))
+    }
+
+    /// Puts a program beside CUPS's own backends or filters.
+    pub fn add_program(&self, kind: &str, name: &str, script: &str) -> anyhow::Result<()> {
+        let program = self.folder.path().join("bin").join(kind).join(name);
+        fs::write(&program, script).with_context(|| format!("writing {}", program.display()))?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).context("making a program runnable")
     }
 
     /// Sends a text to a queue as it is; the number of the job.
@@ -217,19 +227,26 @@ fn furnish(root: &Path) -> anyhow::Result<()> {
     fs::write(format!("{root}/etc/cupsd.conf"), rules).context("writing cupsd.conf")
 }
 
-/// CUPS's own filters and backends, with room for backends of our own beside them.
+/// Folders of CUPS's programs beside which a test may put its own.
+const OPEN: [&str; 2] = ["backend", "filter"];
+
+/// CUPS's own programs, with room for backends and filters of our own beside them.
 fn lend_programs(folder: &Path) -> anyhow::Result<()> {
     let lent = Path::new(PROGRAMS);
-    fs::create_dir_all(folder.join("backend")).context("making the backends' folder")?;
-    for entry in fs::read_dir(lent).with_context(|| format!("listing {PROGRAMS}"))? {
-        let name = entry.context("listing CUPS's programs")?.file_name();
-        if name != "backend" {
-            symlink(lent.join(&name), folder.join(&name)).context("lending CUPS's programs")?;
-        }
+    for kind in OPEN {
+        fs::create_dir_all(folder.join(kind)).context("making a folder of programs")?;
+        lend(&lent.join(kind), &folder.join(kind), &[])?;
     }
-    for entry in fs::read_dir(lent.join("backend")).context("listing CUPS's backends")? {
-        let entry = entry.context("listing CUPS's backends")?;
-        symlink(entry.path(), folder.join("backend").join(entry.file_name())).context("lending a backend")?;
+    lend(lent, folder, &OPEN)
+}
+
+/// A link for each entry of a folder.
+fn lend(from: &Path, to: &Path, except: &[&str]) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("listing {}", from.display()))? {
+        let name = entry.context("listing CUPS's programs")?.file_name();
+        if !except.iter().any(|kept| name == *kept) {
+            symlink(from.join(&name), to.join(&name)).context("lending CUPS's programs")?;
+        }
     }
     Ok(())
 }

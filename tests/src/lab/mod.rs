@@ -5,3 +5,4 @@ pub mod disk;
 pub mod journald;
 pub mod netns;
 pub mod process;
+pub mod queues;

@@ -6,6 +6,7 @@
 use std::io;
 
 use anyhow::{Context, ensure};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use ipp::IppHeader;
 use ipp::attribute::{IppAttribute, IppAttributeGroup};
 use ipp::model::{DelimiterTag, IppVersion, Operation, StatusCode, ValueTag};
@@ -52,6 +53,20 @@ pub(super) fn keyword(name: &str) -> anyhow::Result<IppValue> {
 /// One URI.
 pub(super) fn uri(uri: &str) -> anyhow::Result<IppValue> {
     Ok(IppValue::Uri(IppString::new(uri)?))
+}
+
+/// The queue's name: the last part of its URI, whose odd characters are written as `%` and two hex digits (RFC 3986, 2.1).
+pub(super) fn queue_of(uri: &str) -> String {
+    let mut rest = uri.rsplit('/').next().unwrap_or_default().as_bytes();
+    let mut name = Vec::with_capacity(rest.len());
+    while let Some((first, after)) = rest.split_first() {
+        let digits = (*first == b'%').then(|| after.split_at_checked(2)).flatten();
+        let byte = digits.and_then(|(digits, left)| Some((HEXLOWER_PERMISSIVE.decode(digits).ok()?, left)));
+        let (bytes, left) = byte.unwrap_or_else(|| (vec![*first], after));
+        name.extend(bytes);
+        rest = left;
+    }
+    String::from_utf8_lossy(&name).into_owned()
 }
 
 fn question(operation: Operation, details: &[(&str, IppValue)]) -> anyhow::Result<Bytes> {
@@ -226,7 +241,15 @@ impl Described {
 
     /// Yes or no; absent is no.
     pub(super) fn flag(&self, name: &str) -> bool {
-        matches!(self.values(name).first(), Some(IppValue::Boolean(true)))
+        self.flag_if_told(name).unwrap_or_default()
+    }
+
+    /// Yes, no, or not told.
+    pub(super) fn flag_if_told(&self, name: &str) -> Option<bool> {
+        match self.values(name).first() {
+            Some(IppValue::Boolean(value)) => Some(*value),
+            _ => None,
+        }
     }
 
     /// A time. CUPS counts all of them in seconds since 1970.
@@ -329,6 +352,15 @@ mod tests {
         for end in 0..whole.len() {
             assert!(read(&whole[..end], DelimiterTag::PrinterAttributes).is_err(), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_queue_is_named_as_people_named_it() {
+        assert_eq!(queue_of("ipp://localhost/printers/front-office"), "front-office");
+        assert_eq!(queue_of("ipp://localhost/printers/B%C3%BCro%5f1"), "Büro_1");
+        assert_eq!(queue_of("ipp://localhost/printers/100%"), "100%");
+        assert_eq!(queue_of("ipp://localhost/printers/%zz%c"), "%zz%c");
+        assert_eq!(queue_of(""), "");
     }
 
     proptest! {

@@ -1,41 +1,58 @@
 //! Print queues, as CUPS describes them.
 
-use std::time::Duration;
-
 use deskside_proto::rows::Row;
 use deskside_proto::v1::Printer;
 use ipp::model::{DelimiterTag, Operation};
 use ipp::value::IppValue;
 
+use crate::collect::printing::backlog::{self, Backlog};
 use crate::collect::printing::cups::{self, Described};
+use crate::collect::printing::reasons::{self, Severity};
+use crate::collect::printing::{CHANGES, EVERY};
 use crate::collect::{Cadence, Collector, Os, Rows};
 use crate::host::Host;
 
 pub(in crate::collect) const PRINTERS: Collector =
-    Collector { table: Printer::TABLE, systems: &[Os::Linux], cadence: Cadence::Every(Duration::from_mins(1)), look };
+    Collector { table: Printer::TABLE, systems: &[Os::Linux], cadence: Cadence::EveryAndOn(EVERY, CHANGES), look };
 
 const ASKED: &[&str] = &[
+    "auth-info-required",
+    "color-supported",
     "device-uri",
+    "job-sheets-default",
     "marker-levels",
     "marker-names",
+    "media-default",
+    "media-ready",
+    "member-names",
+    "printer-config-change-time",
     "printer-error-policy",
     "printer-info",
     "printer-is-accepting-jobs",
     "printer-is-shared",
+    "printer-is-temporary",
     "printer-location",
     "printer-make-and-model",
     "printer-name",
+    "printer-op-policy",
     "printer-state",
     "printer-state-change-time",
     "printer-state-message",
     "printer-state-reasons",
     "printer-type",
+    "printer-uuid",
     "queued-job-count",
+    "sides-supported",
 ];
 
 /// Bits of `printer-type` (CUPS's cups.h).
 const TYPE_CLASS: i32 = 0x0001;
+const TYPE_REMOTE: i32 = 0x0002;
 const TYPE_DEFAULT: i32 = 0x2_0000;
+
+/// `printer-state` of a queue that prints, and of one that is stopped.
+const PROCESSING: i32 = 4;
+const STOPPED: i32 = 5;
 
 fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let details = [
@@ -44,28 +61,43 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     ];
     let queues = cups::ask(host, Operation::CupsGetPrinters, DelimiterTag::PrinterAttributes, &details)?;
     let full = queues.len() == cups::OBJECTS_MAX;
-    let rows: Rows = queues.iter().map(row).collect();
-    Ok(if full { rows.without(format!("queues after the first {}", cups::OBJECTS_MAX)) } else { rows })
+    // Why only then: an idle machine is asked one question and not two.
+    let busy = queues.iter().any(|queue| queue.count("queued-job-count").is_some_and(|jobs| jobs > 0));
+    let (backlogs, uncounted) = if busy { backlog::of_queues(host)? } else { Default::default() };
+    let mut rows: Rows = queues.iter().map(|queue| row(queue, backlogs.get(&queue.text("printer-name")))).collect();
+    if full {
+        rows.missing(format!("queues after the first {}", cups::OBJECTS_MAX));
+    }
+    if uncounted {
+        rows.missing(format!("held and waiting jobs after the first {}", backlog::JOBS_MAX));
+    }
+    Ok(rows)
 }
 
-fn row(queue: &Described) -> Printer {
+fn row(queue: &Described, backlog: Option<&Backlog>) -> Printer {
+    let state = queue.number("printer-state");
+    let reasons = queue.reasons("printer-state-reasons");
     let kind = queue.number("printer-type").unwrap_or_default();
+    let message = queue.text("printer-state-message");
+    let model = queue.text("printer-make-and-model");
+    let stopped = state == Some(STOPPED);
     Printer {
         name: queue.text("printer-name"),
-        state: match queue.number("printer-state") {
-            Some(3) => "idle".into(),
-            Some(4) => "processing".into(),
-            Some(5) => "stopped".into(),
-            Some(other) => format!("state {other}"),
-            None => String::new(),
-        },
-        state_reasons: queue.reasons("printer-state-reasons"),
-        state_message: queue.text("printer-state-message"),
+        state: state_name(state),
+        troubles: reasons::troubles(&reasons),
+        severity: reasons::worst(&reasons).map_or("", Severity::name).to_owned(),
+        reasons_stale: state != Some(PROCESSING) && reasons.iter().any(|reason| !reasons::of_the_queue(reason)),
+        paused_by: if stopped { backlog::paused_by(&reasons, &message, backlog).to_owned() } else { String::new() },
+        state_reasons: reasons,
+        state_message: message,
         state_changed_ms: queue.time_ms("printer-state-change-time"),
         accepting_jobs: queue.flag("printer-is-accepting-jobs"),
         queued_jobs: queue.count("queued-job-count").unwrap_or_default(),
+        waiting_jobs: Some(backlog.map_or(0, |backlog| backlog.waiting)),
+        held_jobs: Some(backlog.map_or(0, |backlog| backlog.held)),
         device_uri: without_password(&queue.text("device-uri")),
-        make_and_model: queue.text("printer-make-and-model"),
+        driver: driver(&model, kind & TYPE_CLASS != 0).to_owned(),
+        make_and_model: model,
         info: queue.text("printer-info"),
         location: queue.text("printer-location"),
         is_default: kind & TYPE_DEFAULT != 0,
@@ -73,7 +105,49 @@ fn row(queue: &Described) -> Printer {
         error_policy: queue.text("printer-error-policy"),
         is_class: kind & TYPE_CLASS != 0,
         markers: markers(&queue.texts("marker-names"), &queue.numbers("marker-levels")),
+        uuid: queue.text("printer-uuid").trim_start_matches("urn:uuid:").to_owned(),
+        op_policy: queue.text("printer-op-policy"),
+        job_sheets: banners(queue.texts("job-sheets-default")),
+        auth_info_required: queue.reasons("auth-info-required"),
+        media_default: queue.text("media-default"),
+        media_ready: queue.texts("media-ready"),
+        color: queue.flag_if_told("color-supported"),
+        duplex: two_sided(&queue.texts("sides-supported")),
+        is_temporary: queue.flag("printer-is-temporary"),
+        is_remote: kind & TYPE_REMOTE != 0,
+        members: queue.texts("member-names"),
+        config_changed_ms: queue.time_ms("printer-config-change-time"),
     }
+}
+
+fn state_name(state: Option<i32>) -> String {
+    match state {
+        Some(3) => "idle".into(),
+        Some(PROCESSING) => "processing".into(),
+        Some(STOPPED) => "stopped".into(),
+        Some(other) => format!("state {other}"),
+        None => String::new(),
+    }
+}
+
+/// How documents become the printer's language. CUPS and cups-filters say in the model's name which queues they made without a driver.
+fn driver(model: &str, class: bool) -> &str {
+    match model {
+        _ if class => "",
+        "Local Raw Printer" | "Remote Printer" => "raw",
+        model if model.contains("IPP Everywhere") || model.contains("driverless") => "driverless",
+        model => model,
+    }
+}
+
+/// Banner pages, empty where each of them is none.
+fn banners(sheets: Vec<String>) -> Vec<String> {
+    if sheets.iter().all(|sheet| sheet == "none") { Vec::new() } else { sheets }
+}
+
+/// Both sides; not known where nothing is said of sides.
+fn two_sided(sides: &[String]) -> Option<bool> {
+    (!sides.is_empty()).then(|| sides.iter().any(|side| side.starts_with("two-sided")))
 }
 
 /// Supplies and their levels. Negative levels are RFC 3805's: -3 some is left, all others not known.
@@ -113,6 +187,29 @@ mod tests {
         for (uri, expected) in cases {
             assert_eq!(without_password(uri), expected);
         }
+    }
+
+    #[test]
+    fn a_queue_is_driverless_raw_or_has_a_driver() {
+        let kinds = [
+            ("Acme LaserJet 9 - IPP Everywhere", "driverless"),
+            ("Acme LaserJet 9, driverless, cups-filters 1.28.17", "driverless"),
+            ("Local Raw Printer", "raw"),
+            ("Acme LaserJet 9 Foomatic/Postscript", "Acme LaserJet 9 Foomatic/Postscript"),
+        ];
+        for (model, expected) in kinds {
+            assert_eq!(driver(model, false), expected);
+        }
+        assert_eq!(driver("Local Printer Class", true), "");
+    }
+
+    #[test]
+    fn banners_and_sides_are_told_where_there_are_any() {
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert!(banners(list(&["none", "none"])).is_empty());
+        assert_eq!(banners(list(&["none", "secret"])), ["none", "secret"]);
+        assert_eq!(two_sided(&list(&["one-sided", "two-sided-long-edge"])), Some(true));
+        assert_eq!((two_sided(&list(&["one-sided"])), two_sided(&[])), (Some(false), None));
     }
 
     #[test]
