@@ -1,17 +1,31 @@
 //! Collectors of the system family: the operating system, its services and its software.
 
+mod apt;
 pub(super) mod boot;
 pub(super) mod boots;
+pub(super) mod certificates;
 pub(super) mod cgroups;
+mod deb_version;
+mod dnf;
+mod encryption;
 mod exits;
 pub(super) mod filesystems;
 pub(super) mod load;
 pub(super) mod memory;
 pub(super) mod mounts;
+mod ntp;
 pub(super) mod os;
 pub(super) mod packages;
 pub(super) mod processes;
 mod pstore;
 pub(super) mod reboot_required;
+pub(super) mod security;
 pub(super) mod services;
+pub(super) mod software_changes;
+pub(super) mod time_sync;
+pub(super) mod updates;
+pub(super) mod users;
+mod utmp;
 mod wtmp;
+mod x509;
+mod zone;

@@ -1,0 +1,207 @@
+//! What was installed, upgraded and removed lately: dpkg's log with apt's word on who asked for it, and rpm's database.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use anyhow::Context;
+use deskside_proto::rows::Row;
+use deskside_proto::v1::SoftwareChange;
+
+use super::apt::{self, Change, Run};
+use super::{deb_version, zone};
+use crate::collect::{Cadence, Collector, Os, Rows};
+use crate::host::Host;
+
+pub(in crate::collect) const SOFTWARE_CHANGES: Collector = Collector {
+    table: SoftwareChange::TABLE,
+    systems: &[Os::Linux],
+    cadence: Cadence::Every(Duration::from_hours(1)),
+    look,
+};
+
+/// How far back, in days.
+const DAYS: i64 = 30;
+
+/// Most rows; the newest are kept.
+const ROWS_MAX: usize = 500;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// What dpkg writes may lag behind what apt writes by this much.
+const SLACK_MS: i64 = 1_000;
+
+/// Where dpkg and rpm keep their databases.
+const DPKG: &str = "/var/lib/dpkg/status";
+const RPM: [&str; 2] = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
+
+const RPM_FORMAT: &str = "%{INSTALLTIME}\\t%{NAME}\\t%{ARCH}\\t%{EVR}\\n";
+
+fn look(host: &dyn Host) -> anyhow::Result<Rows> {
+    // Why from the beginning of a day: the set then loses its oldest rows once a day, and not at each look.
+    let since_ms = (host.now_ms().div_euclid(DAY_MS) - DAYS).saturating_mul(DAY_MS);
+    let mut missing = Vec::new();
+    let mut all = Vec::new();
+    let dpkg = from_dpkg(host, since_ms, &mut all, &mut missing)?;
+    let rpm = from_rpm(host, since_ms, &mut all)?;
+    if !dpkg && !rpm {
+        return Ok(Rows::unsupported("there is neither a log of dpkg nor an rpm database"));
+    }
+    Ok(newest(all, missing))
+}
+
+/// The newest rows, oldest first.
+fn newest(mut all: Vec<SoftwareChange>, missing: Vec<String>) -> Rows {
+    all.sort_by(|a, b| (b.at_ms, &a.package, &a.architecture).cmp(&(a.at_ms, &b.package, &b.architecture)));
+    let cut = all.len() > ROWS_MAX;
+    all.truncate(ROWS_MAX);
+    let mut rows: Rows = all.into_iter().rev().collect();
+    if cut {
+        rows.missing(format!("changes before the newest {ROWS_MAX}"));
+    }
+    for part in missing {
+        rows.missing(part);
+    }
+    rows
+}
+
+/// Whether dpkg writes a log here.
+fn from_dpkg(
+    host: &dyn Host,
+    since_ms: i64,
+    all: &mut Vec<SoftwareChange>,
+    missing: &mut Vec<String>,
+) -> anyhow::Result<bool> {
+    let logs = apt::dpkg_log(host)?;
+    if logs.texts.is_empty() {
+        // Why: a machine whose log was taken away has not stood still.
+        anyhow::ensure!(host.read(DPKG).is_err(), "dpkg is here, and /var/log/dpkg.log is not");
+        return Ok(false);
+    }
+    missing.extend(logs.missing);
+    let zone = zone::of(host);
+    let mut runs: Vec<Run> = Vec::new();
+    match apt::history(host) {
+        Ok(history) => {
+            missing.extend(history.missing);
+            for text in &history.texts {
+                runs.extend(apt::runs(text, &zone).filter(|run| run.begun_ms >= since_ms));
+            }
+        }
+        Err(error) => missing.push(format!("who asked for the changes: {error:#}")),
+    }
+    for text in &logs.texts {
+        let late = apt::changes(text, &zone).filter(|change| change.at_ms >= since_ms);
+        all.extend(late.map(|change| dpkg_row(&change, &runs)));
+    }
+    Ok(true)
+}
+
+fn dpkg_row(change: &Change<'_>, runs: &[Run]) -> SoftwareChange {
+    let within = |run: &&Run| {
+        let end_ms = run.ended_ms.unwrap_or(i64::MAX).saturating_add(SLACK_MS);
+        change.at_ms >= run.begun_ms.saturating_sub(SLACK_MS) && change.at_ms <= end_ms
+    };
+    // The latest that had begun: one that was ended from outside has no end.
+    let run = runs.iter().filter(within).max_by_key(|run| run.begun_ms);
+    let full = format!("{}:{}", change.package, change.architecture);
+    let told = |text: fn(&Run) -> &String| run.map(text).cloned().unwrap_or_default();
+    SoftwareChange {
+        at_ms: change.at_ms,
+        action: action(change).into(),
+        package: change.package.into(),
+        architecture: change.architecture.into(),
+        from_version: change.from_version.into(),
+        to_version: change.to_version.into(),
+        manager: "dpkg".into(),
+        command: told(|run| &run.command),
+        user: told(|run| &run.user),
+        automatic: run.is_some_and(|run| run.automatic.contains(&full)),
+        error: told(|run| &run.error),
+    }
+}
+
+/// dpkg calls it an upgrade whichever way it goes.
+fn action(change: &Change<'_>) -> &'static str {
+    match change.action {
+        "upgrade" if change.from_version == change.to_version => "reinstall",
+        "upgrade" if deb_version::older(change.to_version, change.from_version) => "downgrade",
+        "upgrade" => "upgrade",
+        "remove" => "remove",
+        "purge" => "purge",
+        _ => "install",
+    }
+}
+
+/// Whether an rpm database is there.
+fn from_rpm(host: &dyn Host, since_ms: i64, all: &mut Vec<SoftwareChange>) -> anyhow::Result<bool> {
+    if !RPM.iter().any(|folder| host.list(folder).is_ok_and(|names| !names.is_empty())) {
+        return Ok(false);
+    }
+    let ran = match host.run("rpm", &["-qa", "--qf", RPM_FORMAT]) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        ran => ran.context("running rpm")?,
+    };
+    let complaint = String::from_utf8_lossy(&ran.stderr);
+    anyhow::ensure!(ran.status == Some(0), "rpm ended with status {:?}: {}", ran.status, complaint.trim());
+    let listing = String::from_utf8_lossy(&ran.stdout);
+    all.extend(listing.lines().filter_map(rpm_row).filter(|row| row.at_ms >= since_ms));
+    Ok(true)
+}
+
+/// A line of [`RPM_FORMAT`]. Keys of repositories stand there as packages ("gpg-pubkey") and are none.
+fn rpm_row(line: &str) -> Option<SoftwareChange> {
+    let mut fields = line.split('\t');
+    let at_ms = fields.next()?.parse::<i64>().ok()?.checked_mul(1_000)?;
+    let package = fields.next().filter(|name| !name.is_empty() && *name != "gpg-pubkey")?.to_owned();
+    Some(SoftwareChange {
+        at_ms,
+        action: "install".into(),
+        package,
+        architecture: fields.next()?.into(),
+        to_version: fields.next()?.into(),
+        manager: "rpm".into(),
+        ..SoftwareChange::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change<'a>(action: &'a str, from_version: &'a str, to_version: &'a str) -> Change<'a> {
+        Change { at_ms: 10_000, action, package: "vim", architecture: "amd64", from_version, to_version }
+    }
+
+    #[test]
+    fn an_upgrade_to_an_older_version_is_a_downgrade() {
+        assert_eq!(action(&change("upgrade", "1.2", "1.10")), "upgrade");
+        assert_eq!(action(&change("upgrade", "1.10", "1.2")), "downgrade");
+        assert_eq!(action(&change("upgrade", "1.2", "1.2")), "reinstall");
+        assert_eq!(action(&change("install", "", "1.2")), "install");
+    }
+
+    #[test]
+    fn a_change_belongs_to_the_run_within_which_it_fell() {
+        let run = |begun_ms, ended_ms, user: &str| Run { begun_ms, ended_ms, user: user.into(), ..Run::default() };
+        let row = |runs: &[Run]| dpkg_row(&change("install", "", "1"), runs).user;
+        assert_eq!(row(&[run(9_500, Some(10_500), "anna"), run(20_000, None, "ben")]), "anna");
+        assert_eq!(row(&[run(1_000, None, "cut off"), run(9_500, Some(10_500), "anna")]), "anna");
+        assert_eq!(row(&[run(1_000, Some(2_000), "anna")]), "", "dpkg by hand");
+    }
+
+    #[test]
+    fn the_newest_changes_are_kept_and_the_cut_is_told() {
+        let all = (0..600).map(|at_ms| SoftwareChange { at_ms, ..SoftwareChange::default() }).collect();
+        let rows = format!("{:?}", newest(all, Vec::new()));
+        assert!(rows.contains("changes before the newest 500"), "{rows}");
+    }
+
+    #[test]
+    fn a_key_of_a_repository_is_no_software() {
+        assert_eq!(rpm_row("1700000000\tgpg-pubkey\t(none)\td651ff2e-5dadbbc1"), None);
+        let row = rpm_row("1700000000\tbash\tx86_64\t5.2.32-1.fc41").unwrap();
+        assert_eq!((row.at_ms, row.to_version.as_str()), (1_700_000_000_000, "5.2.32-1.fc41"));
+        assert_eq!(rpm_row("99999999999999999999\tbash\tx86_64\t1"), None);
+        assert_eq!(rpm_row(""), None);
+    }
+}
