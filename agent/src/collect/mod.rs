@@ -49,6 +49,7 @@ pub const ALL: &[Collector] = &[
     system::os::OS,
     system::boot::BOOT,
     system::boots::BOOTS,
+    system::crashes::CRASHES,
     system::memory::MEMORY,
     system::load::LOAD,
     system::processes::PROCESSES,

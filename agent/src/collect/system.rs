@@ -8,6 +8,7 @@ pub(super) mod cgroups;
 mod deb_version;
 mod dnf;
 mod encryption;
+pub(super) mod crashes;
 mod exits;
 pub(super) mod filesystems;
 pub(super) mod load;

@@ -138,7 +138,7 @@ impl Shares {
 }
 
 /// passwd(5): name, password, user id.
-fn users(passwd: &str) -> BTreeMap<u32, String> {
+pub(super) fn users(passwd: &str) -> BTreeMap<u32, String> {
     let entry = |line: &str| {
         let mut fields = line.split(':');
         let name = fields.next()?.to_owned();

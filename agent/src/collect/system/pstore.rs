@@ -30,6 +30,8 @@ pub(super) struct Dump {
     pub(super) found_by: String,
     /// When it was written, where its name says so.
     pub(super) at_ms: Option<i64>,
+    /// When it was taken out of pstore, where it was.
+    pub(super) found_ms: Option<i64>,
     /// The end of the kernel's log, oldest line first.
     pub(super) text: String,
     /// The kernel did not go on.
@@ -48,6 +50,7 @@ pub(super) struct Found {
 /// One file of pstore.
 struct Part {
     found_by: String,
+    found_ms: Option<i64>,
     name: String,
     text: String,
 }
@@ -64,7 +67,7 @@ pub(super) fn dumps(host: &dyn Host) -> anyhow::Result<Found> {
 fn taken(entry: &Entry) -> Option<Part> {
     let message = entry.field("MESSAGE");
     let name = message.strip_prefix("PStore ")?.split([' ', '.']).next()?.to_owned();
-    Some(Part { found_by: entry.boot_id(), name, text: entry.field("FILE") })
+    Some(Part { found_by: entry.boot_id(), found_ms: Some(entry.at_ms), name, text: entry.field("FILE") })
 }
 
 /// Files that nobody has taken yet. Returns what could not be seen.
@@ -84,7 +87,7 @@ fn waiting(host: &dyn Host, parts: &mut Vec<Part>) -> Option<String> {
     let dumps = names.into_iter().filter(|name| name.starts_with("dmesg-") && !name.ends_with(".enc.z"));
     for name in dumps.take(FILES_MAX) {
         match host.text(&format!("{FOLDER}/{name}")) {
-            Ok(text) => parts.push(Part { found_by: String::new(), name, text }),
+            Ok(text) => parts.push(Part { found_by: String::new(), found_ms: None, name, text }),
             Err(error) => return Some(format!("{FOLDER}/{name}: {error}")),
         }
     }
@@ -107,7 +110,8 @@ fn together(parts: Vec<Part>) -> Vec<Dump> {
         let start = text.ceil_char_boundary(text.len().saturating_sub(DUMP_BYTES_MAX));
         let text = text.get(start..).unwrap_or_default().to_owned();
         let panic = panic || text.contains("Kernel panic");
-        let dump = Dump { found_by: found_by.clone(), at_ms, text, panic };
+        let found_ms = parts.first().and_then(|part| part.found_ms);
+        let dump = Dump { found_by: found_by.clone(), at_ms, found_ms, text, panic };
         // An oops and the panic that it became are written within a moment.
         let minute = at_ms.map(|at_ms| at_ms / 60_000);
         let known = dumps.entry((found_by, minute)).or_default();
@@ -156,7 +160,7 @@ mod tests {
     use super::*;
 
     fn part(found_by: &str, name: &str, text: &str) -> Part {
-        Part { found_by: found_by.into(), name: name.into(), text: text.into() }
+        Part { found_by: found_by.into(), found_ms: None, name: name.into(), text: text.into() }
     }
 
     #[test]

@@ -9,7 +9,7 @@ const JOURNAL_STOPPED: &str = "d93fb3c9c24d451a97cea615ce59c00b";
 /// `SD_MESSAGE_SHUTDOWN`: logind was asked for it.
 const SHUTDOWN_ASKED: &str = "98268866d1d54a499c4e98921d93bc40";
 /// `SD_MESSAGE_POWER_KEY`
-const POWER_KEY: &str = "b72ea4a2881545a0b50e200e55b9b06f";
+const POWER_KEY: &str = "b72ea4a2881545a0b50e200e55b9b071";
 /// journald stops last of all. Why not exactly: it stops, too, when its package is replaced in the midst of a boot.
 const STOPPED_LAST_MS: i64 = 5_000;
 /// The power key and the kernel's alerts say why a boot ended when they come this short before it.
