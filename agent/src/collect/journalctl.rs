@@ -21,13 +21,11 @@ impl Entry {
         match self.fields.get(name) {
             Some(Value::String(text)) => text.clone(),
             // What is no printable text is a list of its bytes; a field that was sent twice is a list of texts.
-            Some(Value::Array(values)) => match values.first() {
-                Some(Value::String(text)) => text.clone(),
-                _ => {
-                    let bytes = values.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok());
-                    String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
-                }
-            },
+            Some(Value::Array(values)) => {
+                let texts = values.first().and_then(Value::as_str).map(str::to_owned);
+                let bytes = values.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok());
+                texts.unwrap_or_else(|| String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned())
+            }
             _ => String::new(),
         }
     }

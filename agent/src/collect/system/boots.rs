@@ -74,14 +74,9 @@ const BANNERS: [&str; 9] = [
 
 fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let now_id = host.line("/proc/sys/kernel/random/boot_id").unwrap_or_default().replace('-', "");
-    let (mut rows, mut missing) = (Rows::none(), Vec::new());
-    let mut boots = match journaled(host, &now_id, &mut missing) {
-        Ok(boots) => boots,
-        Err(error) => {
-            missing.push(format!("the journal: {error:#}"));
-            Vec::new()
-        }
-    };
+    let mut missing = Vec::new();
+    let journal = journaled(host, &now_id, &mut missing);
+    let (mut boots, unread) = journal.map_or_else(|error| (Vec::new(), Some(error)), |boots| (boots, None));
     if !boots.iter().any(|boot| boot.boot_id == now_id) {
         boots.insert(0, running(host, now_id));
     }
@@ -91,12 +86,18 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
             Err(error) => missing.push(format!("starts before the journal's first: {error:#}")),
         }
     }
+    match unread {
+        Some(error) if boots.len() == 1 => return Err(error),
+        Some(error) => missing.push(format!("the journal: {error:#}")),
+        None => {}
+    }
     if boots.len() == 1 && missing.is_empty() && !is_kept(host) {
         missing.push(
             "starts before this one: the journal is not kept over them, and there is no wtmp; make /var/log/journal"
                 .into(),
         );
     }
+    let mut rows = Rows::none();
     for (index, mut boot) in (0_i32..).zip(boots.into_iter().take(BOOTS_MAX)) {
         boot.index = index.saturating_neg();
         rows.push(&boot);

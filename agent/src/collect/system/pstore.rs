@@ -63,7 +63,7 @@ pub(super) fn dumps(host: &dyn Host) -> anyhow::Result<Found> {
     Ok(Found { dumps: together(parts), missing })
 }
 
-/// "PStore dmesg-efi-165467561001001 moved to /var/lib/systemd/pstore/…", with the file's content in a field of its own.
+/// "`PStore` dmesg-efi-165467561001001 moved to /var/lib/systemd/pstore/…", with the file's content in a field of its own.
 fn taken(entry: &Entry) -> Option<Part> {
     let message = entry.field("MESSAGE");
     let name = message.strip_prefix("PStore ")?.split([' ', '.']).next()?.to_owned();

@@ -51,8 +51,10 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     };
     let boot = host.list("/boot").unwrap_or_default();
     let installed = installed(host, &modules, &boot);
-    if let Some(newest) =
-        installed.iter().filter(|(release, _file)| flavour(release) == flavour(&running)).max_by(newer)
+    if let Some(newest) = installed
+        .iter()
+        .filter(|(release, _file)| flavour(release) == flavour(&running))
+        .max_by(|one, other| compare(&one.0, &other.0))
         && compare(&newest.0, &running) == Ordering::Greater
     {
         let since_ms = changed_ms(host, &newest.1);
@@ -101,10 +103,6 @@ fn flavour(release: &str) -> String {
     let start = behind.into_iter().find(|((_at, c), next)| matches!(c, '-' | '+') && next.is_ascii_alphabetic());
     let flavour = start.and_then(|((at, _c), _next)| release.get(at..)).unwrap_or_default();
     flavour.chars().filter(|c| !c.is_ascii_digit()).collect()
-}
-
-fn newer(one: &&(String, String), other: &&(String, String)) -> Ordering {
-    compare(&one.0, &other.0)
 }
 
 /// Compares runs of digits as numbers and everything else as text, as package managers do.

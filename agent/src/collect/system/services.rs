@@ -1,5 +1,6 @@
 //! Services as systemd sees them.
 
+use std::fmt::Write;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -62,7 +63,11 @@ fn refused_option(ran: &Ran) -> bool {
 /// For the next look: "name restarts" of those that were restarted, a line each.
 fn note(services: &[Service]) -> String {
     let restarted = services.iter().filter(|service| service.restarts > 0);
-    restarted.map(|service| format!("{} {}\n", service.name, service.restarts)).collect()
+    restarted.fold(String::new(), |mut note, service| {
+        // Writing to a String cannot fail.
+        let _written = writeln!(note, "{} {}", service.name, service.restarts);
+        note
+    })
 }
 
 /// One that the look before did not count had not been restarted then; a count that fell was begun anew.

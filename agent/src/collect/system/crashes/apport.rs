@@ -21,8 +21,11 @@ pub(super) fn crashes(host: &dyn Host) -> anyhow::Result<Vec<Crash>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         names => names?,
     };
-    let reports: Vec<String> =
-        names.iter().filter(|name| name.ends_with(".crash")).map(|name| format!("{FOLDER}/{name}")).collect();
+    let reports: Vec<String> = names
+        .iter()
+        .filter(|name| name.rsplit_once('.').is_some_and(|(_name, kind)| kind == "crash"))
+        .map(|name| format!("{FOLDER}/{name}"))
+        .collect();
     if reports.is_empty() {
         return Ok(Vec::new());
     }

@@ -103,7 +103,7 @@ fn crash(entry: &Entry, users: &BTreeMap<u32, String>) -> Option<Crash> {
 }
 
 /// The first frame of the thread that crashed that is not the program's way of ending itself: its function and its file. The trace's
-/// lines are "#0  0x00007f8a1b2c3d4e parse_config (libfoo.so.1 + 0x11400)"; an unknown function is "n/a".
+/// lines are "#0  0x00007f8a1b2c3d4e draw (libfoo.so.1 + 0x11400)"; an unknown function is "n/a".
 fn top_frame(message: &str) -> (String, String) {
     let trace = message.lines().map(str::trim).skip_while(|line| !line.starts_with("Stack trace of thread"));
     let frames = trace.skip(1).take_while(|line| line.starts_with('#')).filter_map(frame);

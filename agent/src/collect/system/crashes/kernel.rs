@@ -56,7 +56,7 @@ fn goes_on(crash: &mut Crash, text: &str) -> bool {
     if let Some(panic) = text.find("Kernel panic") {
         crash.kind = "panic".into();
         if crash.frame.is_empty() {
-            crash.frame = text.get(panic..).unwrap_or_default().to_owned();
+            text.get(panic..).unwrap_or_default().clone_into(&mut crash.frame);
         }
         return true;
     }
@@ -163,13 +163,12 @@ fn place(how: &str) -> Option<(String, String)> {
     let (before, module) = how.rsplit_once(" in ")?;
     let (name, mapped) = module.split_once('[')?;
     let mapped = mapped.split(']').next()?;
-    let offset = match mapped.split_once(',') {
-        Some((offset, _mapped)) => u64::from_str_radix(offset, 16).ok()?,
-        None => {
-            let start = u64::from_str_radix(mapped.split('+').next()?, 16).ok()?;
-            let ip = before.split_once(" ip ").or_else(|| before.split_once(" ip:"))?.1.split_whitespace().next()?;
-            u64::from_str_radix(ip, 16).ok()?.checked_sub(start)?
-        }
+    let hex = |number: &str| u64::from_str_radix(number, 16).ok();
+    let offset = if let Some((offset, _mapped)) = mapped.split_once(',') {
+        hex(offset)?
+    } else {
+        let ip = before.split_once(" ip ").or_else(|| before.split_once(" ip:"))?.1.split_whitespace().next()?;
+        hex(ip)?.checked_sub(hex(mapped.split('+').next()?)?)?
     };
     Some((name.to_owned(), format!("{name}+{offset:#x}")))
 }
