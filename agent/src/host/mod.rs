@@ -105,6 +105,11 @@ pub trait Host: Send + Sync {
     fn link(&self, path: &str) -> io::Result<String>;
     /// Runs a program of the system with a clean environment (`LC_ALL=C`) and no input, and ends it after its deadline.
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Ran>;
+    /// The same, for what several tables ask of one slow thing: it is ended after `time`, and the same question within a minute has the
+    /// same answer.
+    fn run_shared(&self, program: &str, arguments: &[&str], _time: Duration) -> io::Result<Ran> {
+        self.run(program, arguments)
+    }
     /// How full the file system at a mount point is. Never asks a network file system that does not answer within its deadline.
     fn space(&self, mount_point: &str) -> io::Result<Space>;
     /// One IPP request to the machine's own print server; the body of its answer.
@@ -135,6 +140,11 @@ pub trait Host: Send + Sync {
     /// Leaves a note for the next look and returns the one that the look before left. Why: a share of time needs two counters,
     /// and a collector remembers nothing itself.
     fn recall(&self, _what: &'static str, _note: String) -> Option<Before> {
+        None
+    }
+
+    /// The note that the look before left, which stays where it is.
+    fn noted(&self, _what: &'static str) -> Option<Before> {
         None
     }
 

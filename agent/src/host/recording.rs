@@ -94,6 +94,23 @@ impl<'a> Recording<'a> {
         answer
     }
 
+    /// A program's answer and its question.
+    fn ran(&self, program: &str, arguments: &[&str], answer: io::Result<Ran>) -> io::Result<Ran> {
+        let question = || format!("run {}", [&[program], arguments].concat().join(" "));
+        let ran = self.answered(question, answer)?;
+        let place = Path::new("run").join(folder::program_name(program, arguments));
+        let program = Program {
+            name: program.to_owned(),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            status: ran.status,
+            stderr: String::from_utf8_lossy(&ran.stderr).into_owned(),
+        };
+        let json = serde_json::to_vec_pretty(&program).map_err(io::Error::other)?;
+        self.write(&place.with_extension("json"), &json);
+        self.write(&place.with_extension("out"), &ran.stdout);
+        Ok(ran)
+    }
+
     fn write(&self, place: &Path, bytes: &[u8]) {
         let clean = std::str::from_utf8(bytes).map(|text| (self.clean)(text).into_bytes());
         self.write_raw(place, &clean.unwrap_or_else(|_binary| bytes.to_vec()));
@@ -145,19 +162,11 @@ impl Host for Recording<'_> {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Ran> {
-        let question = || format!("run {}", [&[program], arguments].concat().join(" "));
-        let ran = self.answered(question, self.host.run(program, arguments))?;
-        let place = Path::new("run").join(folder::program_name(program, arguments));
-        let program = Program {
-            name: program.to_owned(),
-            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
-            status: ran.status,
-            stderr: String::from_utf8_lossy(&ran.stderr).into_owned(),
-        };
-        let json = serde_json::to_vec_pretty(&program).map_err(io::Error::other)?;
-        self.write(&place.with_extension("json"), &json);
-        self.write(&place.with_extension("out"), &ran.stdout);
-        Ok(ran)
+        self.ran(program, arguments, self.host.run(program, arguments))
+    }
+
+    fn run_shared(&self, program: &str, arguments: &[&str], time: Duration) -> io::Result<Ran> {
+        self.ran(program, arguments, self.host.run_shared(program, arguments, time))
     }
 
     fn space(&self, mount_point: &str) -> io::Result<Space> {
@@ -248,6 +257,16 @@ impl Host for Recording<'_> {
             });
         }
         before
+    }
+
+    fn noted(&self, what: &'static str) -> Option<Before> {
+        let note = self.host.noted(what);
+        if let Some(note) = note.clone() {
+            self.note(|index| {
+                index.notes.insert(what.to_owned(), note);
+            });
+        }
+        note
     }
 }
 

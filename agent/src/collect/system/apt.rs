@@ -89,7 +89,11 @@ fn log(host: &dyn Host, name: &str) -> anyhow::Result<Option<(String, bool)>> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             read => read.with_context(|| format!("reading {path}; the group adm may"))?,
         };
-        let bytes = if is_packed { unpacked(&bytes, READ_BYTES_MAX).with_context(|| format!("unpacking {path}"))? } else { bytes };
+        let bytes = if is_packed {
+            unpacked(&bytes, READ_BYTES_MAX).with_context(|| format!("unpacking {path}"))?
+        } else {
+            bytes
+        };
         let whole = bytes.len() < READ_BYTES_MAX;
         return Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), whole)));
     }

@@ -1,4 +1,4 @@
-//! What far machines answered a moment ago, so that several tables are one conversation.
+//! What far machines and slow programs answered a moment ago, so that several tables are one conversation.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -48,6 +48,11 @@ impl<T: Clone> Memo<T> {
         answer
     }
 
+    /// Lets go of what is old, so that nothing large is held until somebody asks again.
+    pub(super) fn tidy(&self) {
+        Self::let_go(&mut self.answers.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Forgets all answers.
     pub(super) fn forget(&self) {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -56,14 +61,18 @@ impl<T: Clone> Memo<T> {
     /// Where an answer is kept; absent where there is no room. What is old goes first.
     fn place(&self, question: String) -> Option<Kept<T>> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.retain(|_question, kept| {
-            // One that is being asked at this moment is locked.
-            kept.try_lock().map_or(true, |kept| kept.as_ref().is_some_and(|(at, _answer)| at.elapsed() < KEPT))
-        });
+        Self::let_go(&mut answers);
         if answers.len() >= QUESTIONS_MAX && !answers.contains_key(&question) {
             return None;
         }
         Some(Arc::clone(answers.entry(question).or_default()))
+    }
+
+    fn let_go(answers: &mut BTreeMap<String, Kept<T>>) {
+        answers.retain(|_question, kept| {
+            // One that is being asked at this moment is locked.
+            kept.try_lock().map_or(true, |kept| kept.as_ref().is_some_and(|(at, _answer)| at.elapsed() < KEPT))
+        });
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Live {
     silent: Arc<Mutex<BTreeSet<String>>>,
     /// Names that wait to be resolved.
     resolving: Arc<AtomicUsize>,
+    /// What programs answered a moment ago that several tables ask.
+    programs: memo::Memo<Ran>,
     /// What printers answered a moment ago.
     printers: memo::Memo<Vec<u8>>,
     walks: memo::Memo<SnmpAnswer>,
@@ -98,7 +100,13 @@ impl Host for Live {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Ran> {
+        self.programs.tidy();
         run::run(program, arguments)
+    }
+
+    fn run_shared(&self, program: &str, arguments: &[&str], time: Duration) -> io::Result<Ran> {
+        let question = [&[program], arguments].concat().join(" ");
+        self.programs.ask(question, || run::run_for(time, program, arguments))
     }
 
     fn space(&self, mount_point: &str) -> io::Result<Space> {
@@ -157,6 +165,10 @@ impl Host for Live {
         }
         notes.insert(what, Before { at_ms: self.now_ms(), text: note })
     }
+
+    fn noted(&self, what: &'static str) -> Option<Before> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).get(what).cloned()
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +199,7 @@ mod tests {
     fn the_second_look_gets_the_note_of_the_first() {
         let live = Live::default();
         assert_eq!(live.recall("test", "one".into()), None);
+        assert_eq!(live.noted("test").unwrap().text, "one");
         assert_eq!(live.recall("test", "two".into()).unwrap().text, "one");
     }
 

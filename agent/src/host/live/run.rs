@@ -23,7 +23,8 @@ pub(super) fn run(program: &str, arguments: &[&str]) -> io::Result<Ran> {
     run_for(RUN_MAX, program, arguments)
 }
 
-fn run_for(time: Duration, program: &str, arguments: &[&str]) -> io::Result<Ran> {
+/// The same, with a deadline of its own.
+pub(super) fn run_for(time: Duration, program: &str, arguments: &[&str]) -> io::Result<Ran> {
     let deadline = Instant::now() + time;
     let mut child = Command::new(find(program)?)
         .args(arguments)
