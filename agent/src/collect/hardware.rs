@@ -1,6 +1,7 @@
 //! Collectors of the hardware family.
 
 pub(super) mod batteries;
+pub(super) mod cameras;
 pub(super) mod cpu;
 pub(super) mod cpu_throttling;
 pub(super) mod disk_attributes;
@@ -10,17 +11,23 @@ pub(super) mod disk_io;
 mod disk_place;
 pub(super) mod disk_self_tests;
 pub(super) mod disks;
+mod edid;
 pub(super) mod fans;
 pub(super) mod firmware;
+pub(super) mod gpus;
 mod hwmon;
+pub(super) mod inputs;
 pub(super) mod machine_checks;
 pub(super) mod memory_errors;
 pub(super) mod memory_modules;
+pub(super) mod monitors;
+mod nvidia;
 mod pci;
 pub(super) mod pci_devices;
 pub(super) mod pcie_errors;
 pub(super) mod power;
 mod smart;
+pub(super) mod sound;
 mod supplies;
 pub(super) mod temperatures;
 mod udev;

@@ -78,3 +78,24 @@ pub(super) fn class<'a>(host: &'a dyn Host, path: &str) -> anyhow::Result<Vec<(S
     let folder = Folder::new(host, path);
     Ok(names.into_iter().map(|name| (name.clone(), folder.at(&name))).collect())
 }
+
+/// Two hexadecimal numbers of a device as people write them: "046d:c52b". The kernel writes them with or without "0x".
+pub(super) fn ids(vendor: Option<&str>, product: Option<&str>) -> String {
+    let plain = |id: Option<&str>| id.map(|id| id.trim_start_matches("0x").to_lowercase());
+    match (plain(vendor), plain(product)) {
+        (Some(vendor), Some(product)) => format!("{vendor}:{product}"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_in_one_way() {
+        assert_eq!(ids(Some("0x8086"), Some("0x9A49")), "8086:9a49");
+        assert_eq!(ids(Some("046d"), Some("c52b")), "046d:c52b");
+        assert_eq!(ids(Some("046d"), None), "");
+    }
+}
