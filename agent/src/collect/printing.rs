@@ -1,10 +1,19 @@
-//! Collectors of the printing family: queues, what stands in them, and the print server behind them.
+//! Collectors of the printing family: queues, what stands in them, the print server behind them, and the printers themselves.
 
 use std::time::Duration;
 
+mod announced;
 mod backlog;
+mod conversation;
 mod cups;
+mod device;
+pub(super) mod print_alerts;
+pub(super) mod print_counters;
+pub(super) mod print_devices;
 pub(super) mod print_jobs;
+pub(super) mod print_supplies;
+pub(super) mod print_trays;
+mod printer_mib;
 pub(super) mod printers;
 mod reasons;
 

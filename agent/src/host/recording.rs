@@ -252,7 +252,8 @@ impl Host for Recording<'_> {
         let before = self.host.recall(what, note);
         if let Some(before) = before.clone() {
             self.note(|index| {
-                index.notes.insert(what.to_owned(), before);
+                // Why the first: a collector that asks twice left the second note itself.
+                index.notes.entry(what.to_owned()).or_insert(before);
                 index.now_ms = self.host.now_ms();
             });
         }

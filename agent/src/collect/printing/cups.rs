@@ -55,21 +55,26 @@ pub(super) fn uri(uri: &str) -> anyhow::Result<IppValue> {
     Ok(IppValue::Uri(IppString::new(uri)?))
 }
 
-/// The queue's name: the last part of its URI, whose odd characters are written as `%` and two hex digits (RFC 3986, 2.1).
+/// The queue's name: the last part of its URI.
 pub(super) fn queue_of(uri: &str) -> String {
-    let mut rest = uri.rsplit('/').next().unwrap_or_default().as_bytes();
-    let mut name = Vec::with_capacity(rest.len());
+    decoded(uri.rsplit('/').next().unwrap_or_default())
+}
+
+/// A text of a URI, in which odd characters are written as `%` and two hex digits (RFC 3986, 2.1).
+pub(super) fn decoded(text: &str) -> String {
+    let (mut rest, mut plain) = (text.as_bytes(), Vec::with_capacity(text.len()));
     while let Some((first, after)) = rest.split_first() {
         let digits = (*first == b'%').then(|| after.split_at_checked(2)).flatten();
         let byte = digits.and_then(|(digits, left)| Some((HEXLOWER_PERMISSIVE.decode(digits).ok()?, left)));
         let (bytes, left) = byte.unwrap_or_else(|| (vec![*first], after));
-        name.extend(bytes);
+        plain.extend(bytes);
         rest = left;
     }
-    String::from_utf8_lossy(&name).into_owned()
+    String::from_utf8_lossy(&plain).into_owned()
 }
 
-fn question(operation: Operation, details: &[(&str, IppValue)]) -> anyhow::Result<Bytes> {
+/// One question as it goes over the wire.
+pub(super) fn question(operation: Operation, details: &[(&str, IppValue)]) -> anyhow::Result<Bytes> {
     let mut request = IppRequestResponse::new(IppVersion::v2_0(), operation, None)?;
     for (name, value) in details {
         let attribute = IppAttribute::new(IppName::new(*name)?, value.clone());
@@ -78,7 +83,26 @@ fn question(operation: Operation, details: &[(&str, IppValue)]) -> anyhow::Resul
     Ok(request.to_bytes())
 }
 
+/// What a printer says of itself in answer to Get-Printer-Attributes.
+pub(super) fn read_device(answer: &[u8]) -> anyhow::Result<Described> {
+    let (status, groups) = message(answer)?;
+    ensure!((0..0x0100).contains(&status), "it refuses: {} (0x{status:04x})", named(status));
+    let described = groups.into_iter().find(|group| group.tag() == DelimiterTag::PrinterAttributes).map(Described);
+    described.context("the answer does not describe a printer")
+}
+
 fn read(answer: &[u8], objects: DelimiterTag) -> anyhow::Result<Vec<Described>> {
+    let (status, groups) = message(answer)?;
+    if status == NOT_FOUND {
+        return Ok(Vec::new());
+    }
+    refused(status, &groups)?;
+    let described = groups.into_iter().filter(|group| group.tag() == objects).take(OBJECTS_MAX).map(Described);
+    Ok(described.collect())
+}
+
+/// Status and groups of a message.
+fn message(answer: &[u8]) -> anyhow::Result<(i16, Vec<IppAttributeGroup>)> {
     let mut rest = Bytes::copy_from_slice(answer);
     ensure!(rest.len() > 8, "{} bytes are no IPP message", rest.len());
     let version = rest.get_u8();
@@ -86,13 +110,12 @@ fn read(answer: &[u8], objects: DelimiterTag) -> anyhow::Result<Vec<Described>> 
     let status = rest.get_i16();
     rest.advance(4);
     ensure!((1..=2).contains(&version), "not IPP: version {version}");
-    let groups = groups(rest)?;
-    if status == NOT_FOUND {
-        return Ok(Vec::new());
-    }
-    refused(status, &groups)?;
-    let described = groups.into_iter().filter(|group| group.tag() == objects).take(OBJECTS_MAX).map(Described);
-    Ok(described.collect())
+    Ok((status, groups(rest)?))
+}
+
+/// A status in the words of RFC 8011.
+fn named(status: i16) -> StatusCode {
+    IppHeader::new(IppVersion::v2_0(), status, 0).status_code()
 }
 
 fn refused(status: i16, groups: &[IppAttributeGroup]) -> anyhow::Result<()> {
@@ -102,7 +125,7 @@ fn refused(status: i16, groups: &[IppAttributeGroup]) -> anyhow::Result<()> {
     }
     let said = groups.iter().find_map(|group| group.get(IppAttribute::STATUS_MESSAGE));
     let said = said.and_then(|attribute| text(attribute.value())).unwrap_or_default();
-    let known = IppHeader::new(IppVersion::v2_0(), status, 0).status_code();
+    let known = named(status);
     let message = format!("CUPS refuses: {known} (0x{status:04x}) {said}").trim().to_owned();
     let kind = match known {
         StatusCode::ClientErrorForbidden
@@ -196,7 +219,7 @@ fn text(value: &IppValue) -> Option<String> {
         IppValue::Keyword(word) => word.to_string(),
         IppValue::Uri(uri) => uri.to_string(),
         IppValue::MimeMediaType(kind) => kind.to_string(),
-        IppValue::NonUtf8 { data, .. } => String::from_utf8_lossy(data).into_owned(),
+        IppValue::OctetString(data) | IppValue::NonUtf8 { data, .. } => String::from_utf8_lossy(data).into_owned(),
         IppValue::Array(values) => return values.first().and_then(text),
         _ => return None,
     })
