@@ -208,6 +208,7 @@ fn said(text: &str) -> &str {
         "n/a",
         "0123456789",
         "no asset tag",
+        "no asset information",
         "chassis serial number",
     ];
     if nothing.contains(&text.trim().to_ascii_lowercase().as_str()) { "" } else { text.trim() }

@@ -222,6 +222,19 @@ mod tests {
         );
     }
 
+    /// As Linux 6.1 wrote it when an error was injected into a virtual machine.
+    #[test]
+    fn what_a_kernel_wrote_is_read() {
+        let found = seen(&[
+            "mce: [Hardware Error]: Machine check events logged",
+            "mce: [Hardware Error]: CPU 0: Machine Check: 0 Bank 7: 8c000040000100c2",
+            "mce: [Hardware Error]: TSC 0 ADDR 3c7e5b000 MISC 8c ",
+            "mce: [Hardware Error]: PROCESSOR 2:60fb1 TIME 1795322546 SOCKET 0 APIC 0 microcode 1000065",
+        ]);
+        assert_eq!(found.iter().map(told).collect::<Vec<_>>(), [(Some(0), Some(7), "memory", "corrected")]);
+        assert_eq!(found[0].status, "8c000040000100c2");
+    }
+
     #[test]
     fn what_the_kernel_decoded_of_amds_is_named_by_its_part() {
         let found = seen(&[

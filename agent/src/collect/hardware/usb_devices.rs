@@ -128,9 +128,10 @@ fn device(host: &dyn Host, name: &str, names: &[String]) -> UsbDevice {
     }
 }
 
-/// Folders "1-4:1.0" beside "1-4".
+/// Folders "1-4:1.0" beside "1-4", and "1-0:1.0" beside "usb1".
 fn interfaces(host: &dyn Host, name: &str, names: &[String]) -> (BTreeSet<String>, Vec<String>) {
-    let own = |other: &&String| other.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
+    let start = name.strip_prefix("usb").map_or_else(|| format!("{name}:"), |bus| format!("{bus}-0:"));
+    let own = |other: &&String| other.starts_with(&start);
     let (mut classes, mut drivers) = (BTreeSet::new(), Vec::new());
     for interface in names.iter().filter(own).take(INTERFACES_MAX) {
         let code = host.line(&format!("{DEVICES}/{interface}/bInterfaceClass")).unwrap_or_default();
