@@ -70,16 +70,6 @@ fn filesystems() -> Vec<Sample> {
                 filesystem(40.0, 60 * GIB, &json!({})),
             ],
         ),
-        sample(
-            "filesystem-read-only",
-            filesystem(40.0, 60 * GIB, &json!({"read_only": true})),
-            "/home may not be written to",
-            vec![
-                filesystem(40.0, 60 * GIB, &json!({})),
-                filesystem(100.0, 0, &json!({"read_only": true, "type": "iso9660", "mount_point": "/media/cd"})),
-                filesystem(40.0, 60 * GIB, &json!({"read_only": true, "mount_point": "/usr/share/x"})),
-            ],
-        ),
     ]
 }
 

@@ -11,6 +11,7 @@ mod machine;
 mod network;
 mod printing;
 mod probes;
+mod storage;
 mod system;
 
 /// Rule, rows that it must find once, what the title must hold, and rows that it must leave alone.
@@ -31,7 +32,7 @@ fn row(table: &str, row: Value) -> Value {
 }
 
 fn samples() -> Vec<Sample> {
-    [machine::samples(), probes::samples(), system::samples()].into_iter().flatten().collect()
+    [machine::samples(), probes::samples(), storage::samples(), system::samples()].into_iter().flatten().collect()
 }
 
 #[test]
