@@ -27,9 +27,14 @@ const TOLD: &[(&str, Tell)] = &[
     ("printers", printing::printers),
     ("print_jobs", printing::print_jobs),
     ("print_path", printing::print_path),
+    ("firmware", hardware::firmware),
     ("cpu", hardware::cpu),
+    ("memory_modules", hardware::memory_modules),
     ("disks", hardware::disks),
+    ("disk_health", hardware::disk_health),
     ("batteries", hardware::batteries),
+    ("temperatures", hardware::temperatures),
+    ("pci_devices", hardware::pci_devices),
     ("interfaces", network::interfaces),
     ("addresses", network::addresses),
     ("routes", network::routes),
@@ -37,10 +42,16 @@ const TOLD: &[(&str, Tell)] = &[
     ("log_events", logs::log_events),
     ("os", system::os),
     ("boot", system::boot),
+    ("boots", system::boots),
+    ("crashes", system::crashes),
+    ("reboot_required", system::reboot_required),
     ("memory", system::memory),
     ("load", system::load),
     ("filesystems", system::filesystems),
     ("services", system::services),
+    ("updates", system::updates),
+    ("time_sync", system::time_sync),
+    ("users", system::users),
 ];
 
 /// Table and lines, for every table that is read out and was seen.
@@ -138,6 +149,15 @@ impl One<'_> {
         matches!(self.value(column), Some(Value::Text(value)) if value == text)
     }
 
+    /// One word for yes, one for no, none for "not known".
+    fn either<'w>(&self, column: &str, yes: &'w str, no: &'w str) -> &'w str {
+        match self.value(column) {
+            Some(Value::Bool(true)) => yes,
+            Some(Value::Bool(false)) => no,
+            _ => "",
+        }
+    }
+
     fn yes(&self, column: &str) -> bool {
         matches!(self.value(column), Some(Value::Bool(true)))
     }
@@ -146,6 +166,11 @@ impl One<'_> {
 /// Parts that say something, set apart from one another.
 fn join(parts: &[String]) -> String {
     parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" · ")
+}
+
+/// "serial X", or nothing where there is none.
+fn labelled(label: &str, text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{label} {text}") }
 }
 
 fn quoted(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! The operating system and what runs on it, read out.
 
-use super::{One, Rows, count, join};
+use super::{LINES_MAX, One, Rows, count, join, labelled};
 
 pub(super) fn os(rows: &Rows) -> Vec<String> {
     rows.tell(|row| {
@@ -49,4 +49,53 @@ pub(super) fn services(rows: &Rows) -> Vec<String> {
     let running = rows.each().filter(|row| row.is("active_state", "active")).count();
     lines.push(format!("{running} active, {} in all", rows.sheet.rows.len()));
     lines
+}
+
+/// How the starts before this one ended, the latest first: "clean (reboot) · cut_off · clean (poweroff)".
+pub(super) fn boots(rows: &Rows) -> Vec<String> {
+    let before = rows.each().filter(|row| !row.is("ended", "running"));
+    let ends = before.map(|row| {
+        let more = [row.text("how"), row.text("reason")].into_iter().find(|text| !text.is_empty());
+        more.map_or_else(|| row.text("ended"), |more| format!("{} ({more})", row.text("ended")))
+    });
+    let ends: Vec<String> = ends.take(LINES_MAX).collect();
+    if ends.is_empty() { Vec::new() } else { vec![format!("ended before: {}", join(&ends))] }
+}
+
+pub(super) fn crashes(rows: &Rows) -> Vec<String> {
+    rows.tell(|row| {
+        let times = format!("{} times, last {}", row.text("count"), row.text("last_ms"));
+        join(&[row.text("program"), row.text("signal"), row.text("frame"), times])
+    })
+}
+
+pub(super) fn reboot_required(rows: &Rows) -> Vec<String> {
+    rows.tell(|row| join(&[row.text("reason"), labelled("since", &row.text("since_ms")), row.text("packages")]))
+}
+
+pub(super) fn updates(rows: &Rows) -> Vec<String> {
+    rows.tell(|row| {
+        let pending = match row.text("pending") {
+            none if none.is_empty() => "pending not known".into(),
+            number => format!("{number} pending, {} for security", row.text("pending_security")),
+        };
+        let failed = labelled("failed", &row.text("last_failure_ms"));
+        join(&[row.text("manager"), pending, labelled("lists refreshed", &row.text("refreshed_ms")), failed])
+    })
+}
+
+pub(super) fn time_sync(rows: &Rows) -> Vec<String> {
+    rows.tell(|row| {
+        let followed = row.either("synchronized", "synchronized", "NOT synchronized");
+        join(&[row.text("service"), followed.into(), labelled("off by", &row.text("offset_ms")), row.text("source")])
+    })
+}
+
+pub(super) fn users(rows: &Rows) -> Vec<String> {
+    rows.tell(|row| {
+        let place = ["seat", "tty", "remote_host"].map(|column| row.text(column));
+        let locked = row.either("locked", "locked", "");
+        let since = labelled("since", &row.text("since_ms"));
+        join(&[row.text("user"), row.text("type"), row.text("state"), join(&place), since, locked.into()])
+    })
 }
