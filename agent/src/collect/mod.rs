@@ -21,7 +21,7 @@ pub mod logs;
 mod mountinfo;
 mod network;
 mod once;
-mod printing;
+pub(crate) mod printing;
 mod procfs;
 mod sysfs;
 mod system;

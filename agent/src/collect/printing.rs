@@ -4,6 +4,7 @@ use std::time::Duration;
 
 mod announced;
 mod backlog;
+pub(crate) mod condition;
 mod conversation;
 mod cups;
 mod device;

@@ -8,10 +8,16 @@ use deskside_proto::v1::{PrintPath, Printer};
 use super::{Arguments, Probe, Steps, Unrun};
 use crate::collect::Rows;
 use crate::host::Host;
+use device::Asking;
+use place::Place;
 use queue::Known;
 
+mod device;
+mod place;
 mod queue;
+mod route;
 mod verdict;
+mod way;
 
 pub(super) const PRINT_PATH: Probe = Probe { table: PrintPath::TABLE, deadline: Duration::from_secs(45), run };
 
@@ -92,6 +98,8 @@ impl Path<'_, '_> {
 }
 
 fn run(host: &dyn Host, arguments: &Arguments, steps: &mut Steps<'_>) -> anyhow::Result<Rows> {
+    // A test wants what is so now, and not what was heard a moment ago.
+    host.forget();
     let known = Known::ask(host);
     let queues = match arguments.get("queue") {
         Some(name) => vec![known.named(name)?],
@@ -100,8 +108,9 @@ fn run(host: &dyn Host, arguments: &Arguments, steps: &mut Steps<'_>) -> anyhow:
     let mut rows = Rows::none();
     for queue in &queues {
         let mut path = Path { host, queue: &queue.name, steps: &mut *steps, taken: Vec::new() };
-        test(&mut path, queue, &known)?;
-        let verdict = verdict::of(queue, &path.taken);
+        let place = place::of(&queue.device_uri, queue.is_class);
+        test(&mut path, queue, &known, &place)?;
+        let verdict = verdict::of(queue, &place, &path.taken);
         path.taken.push(verdict.step);
         for (place, step) in path.taken.into_iter().enumerate() {
             let last = step.name == verdict::STEP;
@@ -120,8 +129,45 @@ fn run(host: &dyn Host, arguments: &Arguments, steps: &mut Steps<'_>) -> anyhow:
     Ok(rows)
 }
 
-fn test(path: &mut Path<'_, '_>, queue: &Printer, known: &Known) -> Result<(), Unrun> {
+fn test(path: &mut Path<'_, '_>, queue: &Printer, known: &Known, place: &Place) -> Result<(), Unrun> {
     path.note("queue", &queue.name, known.queue(queue), Some(known.took_ms))?;
     path.note("scheduler", "CUPS", known.scheduler(), Some(known.took_ms))?;
-    path.take("filters", &queue.make_and_model, |_host| known.filters(queue))
+    path.take("filters", &queue.driver, |_host| known.filters(queue))?;
+    if !known.answers() {
+        return left_out(path, "where the queue's jobs go is not known");
+    }
+    match place {
+        Place::Network { host, port, way, remote_queue } => {
+            let reached = way::test(path, host, *port)?;
+            let uri = queue.device_uri.split('?').next().unwrap_or_default();
+            device::test(path, &Asking { way: *way, uri, remote_queue: *remote_queue }, reached)
+        }
+        Place::Announced { instance } => left_out(path, &format!("{instance} is found by multicast DNS")),
+        Place::Attached("USB") => {
+            by_cable(path, "USB")?;
+            path.note("answer", "", not_done("a printer at USB is asked by its backend alone"), None)?;
+            path.take("device", "USB", device::at_usb)
+        }
+        Place::Attached(cable) => {
+            by_cable(path, cable)?;
+            device::left_out(path, "it is attached to this machine, and cannot be asked")
+        }
+        Place::File => left_out(path, "the queue prints into a file"),
+        Place::Class => {
+            let members = queue.members.join(", ");
+            left_out(path, &format!("a class has no device of its own; test its queues: {members}"))
+        }
+        Place::Other(scheme) => left_out(path, &format!("where the backend {scheme:?} sends jobs is not known")),
+    }
+}
+
+/// The steps over the network, of a queue that takes none of them.
+fn by_cable(path: &mut Path<'_, '_>, cable: &str) -> Result<(), Unrun> {
+    let said = || not_done(&format!("the printer is attached by {cable}"));
+    ["resolve", "route", "port"].into_iter().try_for_each(|step| path.note(step, "", said(), None))
+}
+
+fn left_out(path: &mut Path<'_, '_>, why: &str) -> Result<(), Unrun> {
+    let steps = ["resolve", "route", "port", "answer", "device"];
+    steps.into_iter().try_for_each(|step| path.note(step, "", not_done(why), None))
 }

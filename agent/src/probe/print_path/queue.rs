@@ -33,7 +33,8 @@ impl Known {
         Self { queues, reading, took_ms }
     }
 
-    fn answers(&self) -> bool {
+    /// Whether the print server answered.
+    pub(super) fn answers(&self) -> bool {
         matches!(self.reading.outcome(), Went::Ok | Went::Empty | Went::Partial)
     }
 
@@ -85,7 +86,7 @@ impl Known {
         };
         let message = quoted(&queue.state_message);
         match queue.state.as_str() {
-            "stopped" if is_paused_by_a_person(queue) => (Outcome::Failed, format!("paused by a person; {jobs}")),
+            "stopped" if queue.paused_by == "person" => (Outcome::Failed, format!("paused by a person; {jobs}")),
             "stopped" => (Outcome::Failed, format!("stopped{message}; {jobs}")),
             _ if !queue.accepting_jobs => (Outcome::Failed, format!("takes no new jobs{message}; {jobs}")),
             state => (Outcome::Ok, format!("{state}{message}, takes jobs; {jobs}")),
@@ -111,9 +112,10 @@ impl Known {
             let what = if reason.starts_with("cups-missing") { "is missing" } else { "is refused as insecure" };
             return (Outcome::Failed, format!("a filter of its driver {what}{}", quoted(&queue.state_message)));
         }
-        match queue.make_and_model.as_str() {
+        match queue.driver.as_str() {
             _ if queue.is_class => not_done("a class has no driver of its own"),
-            "Local Raw Printer" | "Remote Printer" => (Outcome::Ok, "raw: documents are passed on as they are".into()),
+            "raw" => (Outcome::Ok, "raw: documents are passed on as they are".into()),
+            "driverless" => (Outcome::Ok, "driverless: the print server's own filters do".into()),
             "" => (Outcome::Unknown, "the print server does not say which driver it uses".into()),
             _ => (Outcome::Ok, "the print server misses none".into()),
         }
@@ -126,14 +128,9 @@ pub(super) fn look(host: &dyn Host, table: &str) -> anyhow::Result<Reading> {
     Ok(collect::look(collector.with_context(|| format!("no collector reads {table}"))?, host))
 }
 
-/// CUPS tells a pause by a person from a stop by an error in its message alone.
-pub(super) fn is_paused_by_a_person(queue: &Printer) -> bool {
-    queue.state == "stopped" && matches!(queue.state_message.as_str(), "Paused" | "")
-}
-
 fn is_amiss(queue: &Printer) -> bool {
-    let amiss = |reason: &String| !reason.ends_with("-report") && reason != "none";
-    queue.state == "stopped" || !queue.accepting_jobs || queue.queued_jobs > 0 || queue.state_reasons.iter().any(amiss)
+    let troubled = matches!(queue.severity.as_str(), "error" | "warning");
+    queue.state == "stopped" || !queue.accepting_jobs || queue.queued_jobs > 0 || troubled
 }
 
 fn quoted(message: &str) -> String {
