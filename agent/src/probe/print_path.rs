@@ -7,9 +7,10 @@ use deskside_proto::v1::{PrintPath, Printer};
 
 use super::{Arguments, Probe, Steps, Unrun};
 use crate::collect::Rows;
+use crate::collect::printing::condition;
 use crate::host::Host;
 use device::Asking;
-use place::Place;
+use place::{Place, Way};
 use queue::Known;
 
 mod device;
@@ -142,7 +143,7 @@ fn test(path: &mut Path<'_, '_>, queue: &Printer, known: &Known, place: &Place) 
             let uri = queue.device_uri.split('?').next().unwrap_or_default();
             device::test(path, &Asking { way: *way, uri, remote_queue: *remote_queue }, reached)
         }
-        Place::Announced { instance } => left_out(path, &format!("{instance} is found by multicast DNS")),
+        Place::Announced { instance } => announced(path, instance),
         Place::Attached("USB") => {
             by_cable(path, "USB")?;
             path.note("answer", "", not_done("a printer at USB is asked by its backend alone"), None)?;
@@ -159,6 +160,24 @@ fn test(path: &mut Path<'_, '_>, queue: &Printer, known: &Known, place: &Place) 
         }
         Place::Other(scheme) => left_out(path, &format!("where the backend {scheme:?} sends jobs is not known")),
     }
+}
+
+/// A printer that is found by the name which it announces.
+fn announced(path: &mut Path<'_, '_>, instance: &str) -> Result<(), Unrun> {
+    let mut found = None;
+    path.take("resolve", instance, |host| match condition::announced(host, instance) {
+        Ok(Some(there)) => {
+            let addresses: Vec<String> = there.addresses.iter().map(ToString::to_string).collect();
+            let said = format!("announced at {}, port {}", addresses.join(", "), there.port);
+            found = Some(there);
+            (Outcome::Ok, said)
+        }
+        Ok(None) => (Outcome::Failed, "no printer announces this name here".into()),
+        Err(error) => (Outcome::Unknown, format!("{error:#}")),
+    })?;
+    let (addresses, port, uri) = found.map(|there| (there.addresses, there.port, there.uri)).unwrap_or_default();
+    let reached = way::tried(path, &addresses, port)?;
+    device::test(path, &Asking { way: Way::Ipp, uri: &uri, remote_queue: false }, reached)
 }
 
 /// The steps over the network, of a queue that takes none of them.

@@ -1,10 +1,13 @@
 //! How one printer is, in its own words: asked by IPP, or by SNMP where it does not speak IPP. For a test of one queue's way; the tables ask all.
 
+use std::net::IpAddr;
+
 use anyhow::Context;
 use ipp::model::Operation;
 
-use crate::collect::printing::{cups, reasons};
-use crate::host::{Host, Oid, SNMP_PORT, SnmpAnswer, SnmpAsk, SnmpValue};
+use crate::collect::printing::printer_mib::{Mib, entry};
+use crate::collect::printing::{announced, cups, reasons};
+use crate::host::{Host, Oid, SNMP_PORT, SnmpAnswer, SnmpAsk};
 
 /// What is asked by IPP (RFC 8011 5.4).
 const ASKED: &[&str] = &[
@@ -19,12 +22,12 @@ const ASKED: &[&str] = &[
 const STOPPED: i32 = 5;
 
 /// sysDescr (RFC 3418).
-const DESCRIPTION: [u64; 8] = [1, 3, 6, 1, 2, 1, 1, 1];
-/// hrDeviceStatus, hrPrinterDetectedErrorState (RFC 2790).
-const DEVICE_STATUS: [u64; 11] = [1, 3, 6, 1, 2, 1, 25, 3, 2, 1, 5];
-const DETECTED_ERRORS: [u64; 11] = [1, 3, 6, 1, 2, 1, 25, 3, 5, 1, 2];
-/// prtAlertDescription (RFC 3805).
-const ALERTS: [u64; 11] = [1, 3, 6, 1, 2, 1, 43, 18, 1, 1, 8];
+const DESCRIPTION: &[u64] = &[1, 3, 6, 1, 2, 1, 1, 1];
+
+/// Columns: hrDeviceStatus, hrPrinterDetectedErrorState (RFC 2790), prtAlertDescription (RFC 3805).
+const STATUS: u64 = 5;
+const DETECTED: u64 = 2;
+const ALERT: u64 = 8;
 
 /// `hrDeviceStatus`: running; running with a warning; down.
 const RUNNING: i64 = 2;
@@ -102,54 +105,53 @@ pub(crate) fn by_ipp(host: &dyn Host, uri: &str) -> anyhow::Result<Condition> {
 
 /// Asks by SNMP.
 pub(crate) fn by_snmp(host: &dyn Host, address: &str) -> anyhow::Result<Condition> {
-    let subtrees = [&DESCRIPTION[..], &DEVICE_STATUS, &DETECTED_ERRORS, &ALERTS].map(Oid::new).to_vec();
+    let column = |entry: &[u64], column: u64| Oid::new(&[entry, &[column]].concat());
+    let subtrees = vec![
+        Oid::new(DESCRIPTION),
+        column(entry::DEVICE, STATUS),
+        column(entry::PRINTER, DETECTED),
+        column(entry::ALERT, ALERT),
+    ];
     let answer = host.snmp(&SnmpAsk { host: address.to_owned(), port: SNMP_PORT, subtrees })?;
-    read(&answer).context("it answers SNMP, but tells nothing of itself")
+    read(answer).context("it answers SNMP, but tells nothing of itself")
 }
 
-fn read(answer: &SnmpAnswer) -> Option<Condition> {
-    let below = |subtree: &[u64]| {
-        let subtree = Oid::new(subtree);
-        answer.objects.iter().filter(move |(name, _value)| name.below(&subtree).is_some()).map(|(_name, value)| value)
-    };
-    let text = |value: &SnmpValue| match value {
-        SnmpValue::Octets(octets) => Some(told(&String::from_utf8_lossy(octets))).filter(|text| !text.is_empty()),
-        _ => None,
-    };
-    let model = below(&DESCRIPTION).find_map(text);
-    let errors = below(&DETECTED_ERRORS).find_map(|value| match value {
-        SnmpValue::Octets(octets) => Some(errors(octets)),
-        _ => None,
-    });
-    // A device has several of them (its network card is one); a printer's own errors are those beside its error state.
-    let statuses: Vec<i64> = below(&DEVICE_STATUS)
-        .filter_map(|value| match value {
-            SnmpValue::Integer(status) => Some(*status),
-            _ => None,
-        })
-        .collect();
-    let printer = answer.objects.iter().find_map(|(name, _value)| name.below(&Oid::new(&DETECTED_ERRORS))?.first());
-    let own = printer.and_then(|index| {
-        let name = Oid::new(&[&DEVICE_STATUS[..], &[*index]].concat());
-        answer.objects.iter().find_map(|(other, value)| match value {
-            SnmpValue::Integer(status) if *other == name => Some(*status),
-            _ => None,
-        })
-    });
-    let status = own.or(statuses.first().copied().filter(|_only| statuses.len() == 1));
-    if model.is_none() && errors.is_none() && status.is_none() {
+fn read(answer: SnmpAnswer) -> Option<Condition> {
+    let mib = Mib(answer);
+    let (devices, printers, alerts) = (mib.rows(entry::DEVICE), mib.rows(entry::PRINTER), mib.rows(entry::ALERT));
+    let (index, printer) = printers.iter().next().unzip();
+    // The printer's own status among those of the device's parts (network card, memory); a device without a printer table has one line.
+    let device = index.and_then(|index| devices.get(index)).or_else(|| devices.values().next());
+    let status = device.and_then(|device| device.number(STATUS));
+    let model = told(&mib.description());
+    if model.is_empty() && printer.is_none() && status.is_none() {
         return None;
     }
-    let errors = errors.unwrap_or_default();
+    let errors = printer.map(|printer| errors(printer.octets(DETECTED))).unwrap_or_default();
     let runs = matches!(status, Some(RUNNING | WARNING));
-    let alerts: Vec<String> = below(&ALERTS).filter_map(text).take(ALERTS_MAX).collect();
+    let alerts: Vec<String> =
+        alerts.values().map(|alert| told(&alert.text(ALERT))).filter(|text| !text.is_empty()).collect();
     Some(Condition {
-        model: model.unwrap_or_default(),
+        model,
         stopped: status == Some(DOWN) || (!runs && errors.iter().any(|(_words, keeps)| *keeps)),
         troubles: errors.into_iter().map(|(words, _keeps)| words.to_owned()).collect(),
-        message: alerts.join(", "),
-        way: format!("SNMP {}", answer.version),
+        message: alerts.into_iter().take(ALERTS_MAX).collect::<Vec<_>>().join(", "),
+        way: format!("SNMP {}", mib.0.version),
     })
+}
+
+/// Where a printer that announces itself is.
+pub(crate) struct Announced {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) port: u16,
+    /// Where it is asked by IPP.
+    pub(crate) uri: String,
+}
+
+/// The printer that announces itself by this name: "Acme Laser._ipp._tcp.local". Absent where none does.
+pub(crate) fn announced(host: &dyn Host, instance: &str) -> anyhow::Result<Option<Announced>> {
+    let found = announced::browse(host)?.into_iter().find(|found| found.name.eq_ignore_ascii_case(instance));
+    Ok(found.map(|found| Announced { uri: found.ipp_uri(), port: found.port, addresses: found.addresses }))
 }
 
 fn errors(octets: &[u8]) -> Vec<(&'static str, bool)> {
@@ -166,6 +168,7 @@ fn told(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::SnmpValue;
 
     fn answer(objects: &[(&[u64], SnmpValue)]) -> SnmpAnswer {
         let objects = objects.iter().map(|(name, value)| (Oid::new(name), value.clone())).collect();
@@ -178,15 +181,15 @@ mod tests {
 
     #[test]
     fn a_printer_whose_tray_is_empty_and_that_runs_is_not_stopped_and_a_jammed_one_is() {
-        let (status, bits) = (object(&DEVICE_STATUS, &[1]), object(&DETECTED_ERRORS, &[1]));
-        let network = object(&DEVICE_STATUS, &[2]);
+        let (status, bits) = (object(entry::DEVICE, &[5, 9]), object(entry::PRINTER, &[2, 9]));
+        let network = object(entry::DEVICE, &[5, 2]);
         let of = |device: i64, octets: &[u8]| {
             let found = answer(&[
                 (&status, SnmpValue::Integer(device)),
                 (&network, SnmpValue::Integer(RUNNING)),
                 (&bits, SnmpValue::Octets(octets.to_vec())),
             ]);
-            read(&found).unwrap()
+            read(found).unwrap()
         };
         let low = of(WARNING, &[0x80, 0x04]);
         assert_eq!((low.stopped, low.words().as_str()), (false, "ready: low on paper, a tray is empty"));
@@ -198,9 +201,9 @@ mod tests {
 
     #[test]
     fn a_device_that_tells_nothing_is_no_condition() {
-        assert_eq!(read(&answer(&[])), None);
-        let name = object(&DESCRIPTION, &[0]);
-        let found = read(&answer(&[(&name, SnmpValue::Octets(b"Acme\x07 Laser".to_vec()))])).unwrap();
+        assert_eq!(read(answer(&[])), None);
+        let name = object(DESCRIPTION, &[0]);
+        let found = read(answer(&[(&name, SnmpValue::Octets(b"Acme\x07 Laser".to_vec()))])).unwrap();
         assert_eq!((found.model.as_str(), found.stopped, found.words().as_str()), ("Acme Laser", false, "ready"));
     }
 }
