@@ -6,7 +6,7 @@ use deskside_proto::rows::Value;
 
 use super::{One, Rows, join, labelled};
 
-/// "LENOVO ThinkPad T14 · serial … · BIOS N1 (09/01/2025), uefi · Secure Boot on · TPM 2.0"
+/// `LENOVO ThinkPad T14 · serial … · BIOS N1 (09/01/2025) uefi · Secure Boot on · TPM 2.0`
 pub(super) fn firmware(rows: &Rows) -> Vec<String> {
     rows.tell(|row| {
         let made = ["manufacturer", "product", "version"].map(|column| row.text(column)).join(" ");

@@ -51,7 +51,7 @@ pub(super) fn services(rows: &Rows) -> Vec<String> {
     lines
 }
 
-/// How the starts before this one ended, the latest first: "clean (reboot) · cut_off · clean (poweroff)".
+/// How the starts before this one ended, the latest first: `clean (reboot) · cut_off · clean (poweroff)`.
 pub(super) fn boots(rows: &Rows) -> Vec<String> {
     let before = rows.each().filter(|row| !row.is("ended", "running"));
     let ends = before.map(|row| {
