@@ -207,31 +207,7 @@ fn hardware_in_the_log() -> Vec<Sample> {
             "was reset (1 times",
             vec![kernel("nvme nvme0: 8/0/0 default/read/poll queues")],
         ),
-        sample(
-            "machine-check",
-            kernel("mce: [Hardware Error]: Machine check events logged"),
-            "reported a hardware error",
-            vec![kernel("mce: CPU supports 9 MCE banks")],
-        ),
-        sample(
-            "too-hot",
-            kernel("CPU3: Core temperature above threshold, cpu clock throttled (total events = 1)"),
-            "too hot",
-            vec![kernel("CPU3: Core temperature/speed normal")],
-        ),
         sample("gpu-hang", kernel("NVRM: Xid (PCI:0000:01:00): 79"), "hung (1 times", vec![kernel("NVRM: loading")]),
-        sample(
-            "usb-trouble",
-            log(3, "kernel", 3, "usb 1-4: device not accepting address 5, error -71"),
-            "drops out (3 times",
-            vec![log(2, "kernel", 3, "usb 1-4: device not accepting address 5, error -71")],
-        ),
-        sample(
-            "firmware-missing",
-            kernel("i915 0000:00:02.0: Direct firmware load for i915/x.bin failed with error -2"),
-            "i915/x.bin",
-            vec![kernel("i915: firmware loaded")],
-        ),
     ]
 }
 

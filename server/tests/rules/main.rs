@@ -7,6 +7,7 @@ use std::path::Path;
 use deskside_server::diagnose::rules::{self, check_rule};
 use serde_json::{Value, json};
 
+mod board;
 mod machine;
 mod network;
 mod printing;
@@ -33,6 +34,7 @@ fn row(table: &str, row: Value) -> Value {
 
 fn samples() -> Vec<Sample> {
     [machine::samples(), probes::samples(), storage::samples(), system::samples()].into_iter().flatten().collect()
+    [board::samples(), machine::samples(), probes::samples(), system::samples()].into_iter().flatten().collect()
 }
 
 #[test]
