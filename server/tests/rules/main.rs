@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 mod board;
 mod machine;
 mod network;
+mod print_devices;
 mod printing;
 mod probes;
 mod storage;
@@ -33,8 +34,15 @@ fn row(table: &str, row: Value) -> Value {
 }
 
 fn samples() -> Vec<Sample> {
-    [machine::samples(), probes::samples(), storage::samples(), system::samples()].into_iter().flatten().collect()
-    [board::samples(), machine::samples(), probes::samples(), system::samples()].into_iter().flatten().collect()
+    let topics = [
+        board::samples(),
+        machine::samples(),
+        print_devices::samples(),
+        probes::samples(),
+        storage::samples(),
+        system::samples(),
+    ];
+    topics.into_iter().flatten().collect()
 }
 
 #[test]
