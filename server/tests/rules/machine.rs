@@ -147,12 +147,6 @@ fn use_of_the_machine() -> Vec<Sample> {
     ]
 }
 
-fn battery(more: &Value) -> Value {
-    let mut battery = json!({"name": "BAT0", "status": "Full", "cycles": 700});
-    battery.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    row("batteries", battery)
-}
-
 fn disk(more: &Value) -> Value {
     let mut disk = json!({"name": "sda", "model": "Acme", "state": "running", "transport": "sata"});
     disk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -167,28 +161,6 @@ fn hardware() -> Vec<Sample> {
             disk(&json!({"read_only": true})),
             "accepts no more writes",
             vec![disk(&json!({})), disk(&json!({"read_only": true, "transport": "usb", "removable": true}))],
-        ),
-        sample(
-            "battery-worn-out",
-            battery(&json!({"health_percent": 40.0})),
-            "holds 40.0 %",
-            vec![battery(&json!({"health_percent": 60.0})), battery(&json!({}))],
-        ),
-        sample(
-            "battery-worn",
-            battery(&json!({"health_percent": 79.9})),
-            "holds 79.9 %",
-            vec![
-                battery(&json!({"health_percent": 80.0})),
-                battery(&json!({"health_percent": 40.0})),
-                battery(&json!({})),
-            ],
-        ),
-        sample(
-            "battery-not-charging",
-            battery(&json!({"status": "Not charging", "charge_percent": 20.0})),
-            "does not charge, at 20.0 %",
-            vec![battery(&json!({"status": "Not charging", "charge_percent": 80.0}))],
         ),
     ]
 }
@@ -207,7 +179,6 @@ fn hardware_in_the_log() -> Vec<Sample> {
             "was reset (1 times",
             vec![kernel("nvme nvme0: 8/0/0 default/read/poll queues")],
         ),
-        sample("gpu-hang", kernel("NVRM: Xid (PCI:0000:01:00): 79"), "hung (1 times", vec![kernel("NVRM: loading")]),
     ]
 }
 

@@ -8,6 +8,7 @@ use deskside_server::diagnose::rules::{self, check_rule};
 use serde_json::{Value, json};
 
 mod board;
+mod devices;
 mod machine;
 mod network;
 mod print_devices;
@@ -36,6 +37,7 @@ fn row(table: &str, row: Value) -> Value {
 fn samples() -> Vec<Sample> {
     let topics = [
         board::samples(),
+        devices::samples(),
         machine::samples(),
         print_devices::samples(),
         probes::samples(),
