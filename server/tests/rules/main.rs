@@ -14,6 +14,7 @@ mod network;
 mod print_devices;
 mod printing;
 mod probes;
+mod software;
 mod storage;
 mod system;
 
@@ -41,6 +42,7 @@ fn samples() -> Vec<Sample> {
         machine::samples(),
         print_devices::samples(),
         probes::samples(),
+        software::samples(),
         storage::samples(),
         system::samples(),
     ];

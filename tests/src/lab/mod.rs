@@ -1,8 +1,10 @@
 //! Real components in private rooms: each starts in a folder of its own, touches nothing of the machine's, and ends with its owner.
 
+pub mod chrony;
 pub mod cups;
 pub mod disk;
 pub mod journald;
 pub mod netns;
+pub mod packages;
 pub mod process;
 pub mod queues;

@@ -158,7 +158,8 @@ fn change<'a>(line: &'a str, local: &TimeZone) -> Option<Change<'a>> {
     if !matches!(action, "install" | "upgrade" | "remove" | "purge") {
         return None;
     }
-    let (package, architecture) = words.next()?.split_once(':')?;
+    let named = words.next()?.split_once(':');
+    let (package, architecture) = named.filter(|(name, architecture)| !name.is_empty() && !architecture.is_empty())?;
     let mut version = || words.next().filter(|version| *version != "<none>").unwrap_or_default();
     let (from_version, to_version) = (version(), version());
     Some(Change { at_ms: zone::ms(when, local)?, action, package, architecture, from_version, to_version })

@@ -70,9 +70,16 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let mut missing = Vec::new();
     let mut row = Security::default();
     modules(host, &mut row, &mut missing);
-    if let Err(error) = firewall(host, &mut row) {
-        missing.push(format!("firewall: {error:#}"));
+    if let Err(error) = services(host, &mut row) {
+        missing.push(format!("services that protect: {error:#}"));
     }
+    match rules(host) {
+        Ok(rules) => row.firewall_rules = rules,
+        Err(error) => missing.push(format!("rules of the firewall: {error:#}")),
+    }
+    // Tables of the older iptables, which nftables does not show.
+    let legacy = host.line("/proc/net/ip_tables_names").is_some();
+    row.firewall_on = firewall_on(&row, legacy);
     match encryption::of(host) {
         Ok((root, swap)) => (row.root_encrypted, row.swap_encrypted) = (root, swap),
         Err(error) => missing.push(format!("disk encryption: {error:#}")),
@@ -119,14 +126,14 @@ fn modules(host: &dyn Host, row: &mut Security, missing: &mut Vec<String>) {
                 (row.apparmor_enforced, row.apparmor_complaining) = (count("(enforce)"), count("(complain)"));
             }
             Err(error) => {
-                missing.push(format!("AppArmor's profiles: {error}; the capability CAP_MAC_ADMIN would allow it"));
+                missing.push(format!("AppArmor's profiles: {error}; the group root would allow it"));
             }
         }
     }
 }
 
-/// Who runs a firewall, and how many rules the kernel has. The services against malware are asked for in the same breath.
-fn firewall(host: &dyn Host, row: &mut Security) -> anyhow::Result<()> {
+/// Who runs a firewall, and which services against malware run.
+fn services(host: &dyn Host, row: &mut Security) -> anyhow::Result<()> {
     let mut known = Vec::new();
     if host.list("/run/systemd/system").is_ok() {
         let units = FIREWALLS.iter().chain(&PROTECTIONS);
@@ -148,13 +155,17 @@ fn firewall(host: &dyn Host, row: &mut Security) -> anyhow::Result<()> {
         known.iter().filter(|name| !is_firewall(name)).map(|&name| name.into()).collect();
     protections.dedup();
     row.protections = protections;
-    row.firewall_rules = rules(host)?;
-    row.firewall_on = match row.firewall_rules {
-        Some(rules) => Some(rules > 0 || !row.firewalls.is_empty()),
-        // Without a look into the kernel only a service that runs says anything.
-        None => (!row.firewalls.is_empty()).then_some(true),
-    };
     Ok(())
+}
+
+/// Without a look into the kernel only a service that runs says anything.
+fn firewall_on(row: &Security, legacy: bool) -> Option<bool> {
+    match row.firewall_rules {
+        _ if !row.firewalls.is_empty() => Some(true),
+        Some(rules) if rules > 0 => Some(true),
+        Some(_none) if !legacy => Some(false),
+        _ => None,
+    }
 }
 
 /// Rules of nftables; nothing where they may not be seen or the program is not there.
@@ -168,9 +179,15 @@ fn rules(host: &dyn Host) -> anyhow::Result<Option<u32>> {
         anyhow::bail!("the rules of nftables are denied; the capability CAP_NET_ADMIN would allow it");
     }
     anyhow::ensure!(ran.status == Some(0), "nft ended with status {:?}: {}", ran.status, complaint.trim());
-    let listing: serde_json::Value = serde_json::from_slice(&ran.stdout).context("reading what nft lists")?;
+    count(&ran.stdout).map(Some)
+}
+
+/// libnftables-json(5): one list of objects, each named by its kind.
+fn count(listing: &[u8]) -> anyhow::Result<u32> {
+    let listing: serde_json::Value = serde_json::from_slice(listing).context("reading what nft lists")?;
     let objects = listing.get("nftables").and_then(serde_json::Value::as_array).context("nft lists no objects")?;
-    Ok(u32::try_from(objects.iter().filter(|object| object.get("rule").is_some()).count()).ok())
+    let rules = objects.iter().filter(|object| object.get("rule").is_some());
+    u32::try_from(rules.count()).context("counting rules")
 }
 
 fn taints(mask: u64) -> Vec<String> {
@@ -199,5 +216,31 @@ mod tests {
         assert_eq!(taints(0), Vec::<String>::new());
         assert_eq!(taints(4097), ["proprietary module", "module from outside the kernel's tree"]);
         assert_eq!(taints(1 << 40), ["bit 40"]);
+    }
+
+    #[test]
+    fn rules_are_counted_and_tables_without_any_are_no_firewall() {
+        let empty =
+            br#"{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"table": {"family": "inet", "name": "filter"}}]}"#;
+        assert_eq!(count(empty).unwrap(), 0);
+        let one = br#"{"nftables": [{"rule": {"family": "inet", "table": "filter", "chain": "input", "expr": [{"drop": null}]}}]}"#;
+        assert_eq!(count(one).unwrap(), 1);
+        for cut in 0..one.len() {
+            assert!(count(&one[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_firewall_that_cannot_be_seen_is_neither_on_nor_off() {
+        let row = |firewall_rules, firewalls: &[&str]| Security {
+            firewall_rules,
+            firewalls: firewalls.iter().map(|&name| name.into()).collect(),
+            ..Security::default()
+        };
+        assert_eq!(firewall_on(&row(None, &[]), false), None);
+        assert_eq!(firewall_on(&row(None, &["firewalld"]), false), Some(true));
+        assert_eq!(firewall_on(&row(Some(0), &[]), false), Some(false));
+        assert_eq!(firewall_on(&row(Some(0), &[]), true), None);
+        assert_eq!(firewall_on(&row(Some(3), &[]), false), Some(true));
     }
 }

@@ -30,6 +30,9 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// What dpkg writes may lag behind what apt writes by this much.
 const SLACK_MS: i64 = 1_000;
 
+/// How long a run may have gone on that has no end: it was ended from outside, or still runs.
+const RUN_MAX_MS: i64 = 60 * 60 * 1_000;
+
 /// Where dpkg and rpm keep their databases.
 const DPKG: &str = "/var/lib/dpkg/status";
 const RPM: [&str; 2] = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
@@ -97,13 +100,19 @@ fn from_dpkg(
 }
 
 fn dpkg_row(change: &Change<'_>, runs: &[Run]) -> SoftwareChange {
-    let within = |run: &&Run| {
-        let end_ms = run.ended_ms.unwrap_or(i64::MAX).saturating_add(SLACK_MS);
-        change.at_ms >= run.begun_ms.saturating_sub(SLACK_MS) && change.at_ms <= end_ms
+    let within = |run: &Run, slack_ms: i64| {
+        let end_ms = run.ended_ms.unwrap_or_else(|| run.begun_ms.saturating_add(RUN_MAX_MS));
+        change.at_ms >= run.begun_ms.saturating_sub(slack_ms) && change.at_ms <= end_ms.saturating_add(slack_ms)
     };
     // The latest that had begun: one that was ended from outside has no end.
-    let run = runs.iter().filter(within).max_by_key(|run| run.begun_ms);
-    let full = format!("{}:{}", change.package, change.architecture);
+    let latest = |slack_ms| runs.iter().filter(|run| within(run, slack_ms)).max_by_key(|run| run.begun_ms);
+    let run = latest(0).or_else(|| latest(SLACK_MS));
+    // apt writes the machine's own architecture for packages that fit all.
+    let of_all = change.architecture == "all";
+    let this = |name: &String| match name.split_once(':') {
+        Some((package, architecture)) => package == change.package && (of_all || architecture == change.architecture),
+        None => name == change.package,
+    };
     let told = |text: fn(&Run) -> &String| run.map(text).cloned().unwrap_or_default();
     SoftwareChange {
         at_ms: change.at_ms,
@@ -115,7 +124,7 @@ fn dpkg_row(change: &Change<'_>, runs: &[Run]) -> SoftwareChange {
         manager: "dpkg".into(),
         command: told(|run| &run.command),
         user: told(|run| &run.user),
-        automatic: run.is_some_and(|run| run.automatic.contains(&full)),
+        automatic: run.is_some_and(|run| run.automatic.iter().any(this)),
         error: told(|run| &run.error),
     }
 }
@@ -182,11 +191,12 @@ mod tests {
 
     #[test]
     fn a_change_belongs_to_the_run_within_which_it_fell() {
-        let run = |begun_ms, ended_ms, user: &str| Run { begun_ms, ended_ms, user: user.into(), ..Run::default() };
+        let run = |begun_ms: i64, ended_ms, user: &str| Run { begun_ms, ended_ms, user: user.into(), ..Run::default() };
         let row = |runs: &[Run]| dpkg_row(&change("install", "", "1"), runs).user;
         assert_eq!(row(&[run(9_500, Some(10_500), "anna"), run(20_000, None, "ben")]), "anna");
         assert_eq!(row(&[run(1_000, None, "cut off"), run(9_500, Some(10_500), "anna")]), "anna");
         assert_eq!(row(&[run(1_000, Some(2_000), "anna")]), "", "dpkg by hand");
+        assert_eq!(row(&[run(10_000 - 2 * RUN_MAX_MS, None, "cut off long ago")]), "");
     }
 
     #[test]

@@ -41,7 +41,9 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     if row.service == "systemd-timesyncd" && row.kernel_synchronized == Some(false) {
         row.synchronized = Some(false);
     }
-    row.offset_s = row.offset_ms.map(|ms| (ms / 1_000.0) as i64);
+    // Why not of systemd-timesyncd: it tells what it last measured, and has set the clock by it since.
+    let now = row.offset_ms.filter(|_ms| row.service != "systemd-timesyncd");
+    row.offset_s = now.map(|ms| (ms / 1_000.0) as i64);
     rtc_into(host, &mut row);
     if row.time_zone.is_empty() {
         let named = host.link("/etc/localtime").ok();

@@ -37,7 +37,7 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let mut missing = Vec::new();
     let found = [apt_row(host, &mut missing), dnf::row(host, &mut missing)];
     if found.iter().all(Option::is_none) {
-        return Ok(Rows::unsupported("neither apt nor dnf is installed"));
+        return Ok(Rows::unsupported("neither apt nor dnf keeps package lists here"));
     }
     let mut rows: Rows = found.into_iter().flatten().collect();
     for part in missing {

@@ -102,7 +102,7 @@ fn session(id: &str, text: &str) -> Option<UserSession> {
         remote: value("REMOTE") == "1",
         remote_host: value("REMOTE_HOST"),
         service: value("SERVICE"),
-        since_ms: value("REALTIME").parse::<i64>().ok().map(|micros| micros / 1_000),
+        since_ms: value("REALTIME").parse::<i64>().ok().filter(|micros| *micros > 0).map(|micros| micros / 1_000),
         ..UserSession::default()
     })
 }
