@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::commands::{Means, Reply};
 use crate::collect::outcome_of;
-use crate::probe;
+use crate::probe::{self, Unrun};
 use crate::record::Entry;
 
 /// Steps that a slow line may be behind.
@@ -69,7 +69,11 @@ impl Means {
             let _turn = turn;
             let clean = |words: String| eye.redactor.text(&words).into_owned();
             let mut tell = |words: String| tell.blocking_send(clean(words)).is_ok();
-            probe::run(probe, eye.host.as_ref(), &words, &mut tell).map(|reading| eye.clean(reading))
+            let ran = probe::run(probe, eye.host.as_ref(), &words, &mut tell);
+            if let Err(error @ Unrun::Stopped) = &ran {
+                tracing::info!(probe = probe.table, %error, "probe");
+            }
+            ran.map(|reading| eye.clean(reading))
         });
         while let Some(words) = told.recv().await {
             reply.progress(&words).await;

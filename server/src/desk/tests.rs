@@ -150,6 +150,8 @@ async fn a_token_that_is_missing_wrong_or_too_weak_is_refused_with_what_to_do() 
     let new = NewTicketRequest { title: "mine".into(), ..NewTicketRequest::default() };
     assert_eq!(viewer.new_ticket(new).await.unwrap_err().code(), Code::PermissionDenied);
     let ask = AskRequest { device: "desk-7".into(), tables: vec!["os".into()], ..AskRequest::default() };
+    let probe = RunProbeRequest { device: "front".into(), ..RunProbeRequest::default() };
+    assert_eq!(viewer.run_probe(probe).await.unwrap_err().code(), Code::PermissionDenied);
     assert_eq!(viewer.ask(ask).await.unwrap_err().code(), Code::PermissionDenied);
     house.store.revoke_technician("viewer").await.unwrap();
     assert_eq!(viewer.who_am_i(WhoAmIRequest {}).await.unwrap_err().code(), Code::Unauthenticated);

@@ -3,6 +3,7 @@
 pub mod chrony;
 pub mod cups;
 pub mod disk;
+pub mod ipp_listener;
 pub mod journald;
 pub mod netns;
 pub mod packages;

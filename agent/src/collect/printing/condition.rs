@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use anyhow::Context;
-use ipp::model::Operation;
+use ipp::model::{DelimiterTag, Operation};
+use ipp::value::IppValue;
 
 use crate::collect::printing::printer_mib::{Mib, entry};
 use crate::collect::printing::{announced, cups, reasons};
@@ -83,6 +84,13 @@ impl Condition {
         let said = if self.message.is_empty() { String::new() } else { format!(" (\"{}\")", self.message) };
         if troubles.is_empty() { format!("{state}{said}") } else { format!("{state}: {troubles}{said}") }
     }
+}
+
+/// The print server's version, as any of its queues tells it.
+pub(crate) fn print_server_version(host: &dyn Host) -> Option<String> {
+    let details = [("requested-attributes", cups::keywords(&["cups-version"]).ok()?), ("limit", IppValue::Integer(1))];
+    let queues = cups::ask(host, Operation::CupsGetPrinters, DelimiterTag::PrinterAttributes, &details).ok()?;
+    queues.first().map(|queue| told(&queue.text("cups-version"))).filter(|version| !version.is_empty())
 }
 
 /// Asks by IPP.

@@ -6,6 +6,7 @@ use deskside_proto::v1::{Outcome as Went, Printer, Reading};
 use prost::Message;
 
 use super::{Outcome, Said, not_done};
+use crate::collect::printing::condition;
 use crate::collect::{self, Collector};
 use crate::host::Host;
 use crate::probe::Unrun;
@@ -94,11 +95,17 @@ impl Known {
     }
 
     /// Whether the print server answers.
-    pub(super) fn scheduler(&self) -> Said {
-        if self.answers() {
-            return (Outcome::Ok, format!("answers, with {} queues", self.queues.len()));
+    pub(super) fn scheduler(&self, host: &dyn Host) -> Said {
+        if !self.answers() {
+            return (Outcome::Failed, self.reading.reason.clone());
         }
-        (Outcome::Failed, self.reading.reason.clone())
+        let version =
+            condition::print_server_version(host).map(|version| format!(": CUPS {version}")).unwrap_or_default();
+        let queues = match self.queues.len() {
+            1 => "1 queue".to_owned(),
+            many => format!("{many} queues"),
+        };
+        (Outcome::Ok, format!("answers{version}, {queues}"))
     }
 
     /// What turns documents into the printer's language, as far as the print server tells.

@@ -8,6 +8,9 @@ use super::{Outcome, Step};
 /// The name of the last row.
 pub(super) const STEP: &str = "verdict";
 
+/// The steps behind the print server.
+const BEHIND: [&str; 5] = ["resolve", "route", "port", "answer", "device"];
+
 /// The sentence, and the step that it names.
 pub(super) struct Verdict {
     pub(super) step: Step,
@@ -133,9 +136,10 @@ fn whole(queue: &Printer, taken: &[Step], device: &str) -> String {
     if is_ok(taken, "device") {
         return format!("The way from queue {} to {device} is whole: it answers and is {}.", queue.name, words(taken));
     }
-    let unseen = taken.iter().rev().find(|step| step.outcome == Outcome::Unknown);
-    let unseen = unseen.or_else(|| taken.iter().find(|step| step.outcome == Outcome::NotDone));
-    let unseen = unseen.map(|step| step.found.trim_start_matches("not done, because ").to_owned()).unwrap_or_default();
+    let behind = || taken.iter().rev().filter(|step| BEHIND.contains(&step.name));
+    let unseen = behind().find(|step| step.outcome == Outcome::Unknown);
+    let unseen = unseen.or_else(|| behind().find(|step| step.outcome == Outcome::NotDone));
+    let unseen = unseen.map_or("", |step| step.found.trim_start_matches("not done, because "));
     if is_ok(taken, "port") {
         return format!("The way from queue {} to {device} is whole as far as it can be seen; {unseen}.", queue.name);
     }
