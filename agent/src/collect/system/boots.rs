@@ -91,11 +91,10 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
         Some(error) => missing.push(format!("the journal: {error:#}")),
         None => {}
     }
-    if boots.len() == 1 && missing.is_empty() && !is_kept(host) {
-        missing.push(
-            "starts before this one: the journal is not kept over them, and there is no wtmp; make /var/log/journal"
-                .into(),
-        );
+    let is_journaled = boots.iter().any(|boot| boot.known_from == "journal");
+    if boots.len() == 1 && missing.is_empty() && !(is_journaled && is_kept(host)) {
+        let why = "starts before this one: no journal is kept over them, and there is no wtmp; journald keeps one in /var/log/journal";
+        missing.push(why.into());
     }
     let mut rows = Rows::none();
     for (index, mut boot) in (0_i32..).zip(boots.into_iter().take(BOOTS_MAX)) {
@@ -112,6 +111,9 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
 fn journaled(host: &dyn Host, now_id: &str, missing: &mut Vec<String>) -> anyhow::Result<Vec<BootRecord>> {
     let Some(ran) = journalctl::ask(host, &LIST)? else { return Ok(Vec::new()) };
     let mut spans = listed::parse(&String::from_utf8_lossy(&ran.stdout));
+    if spans.is_empty() && !ran.stdout.trim_ascii().is_empty() {
+        missing.push("starts in the journal: journalctl lists them in an unknown form".into());
+    }
     spans.reverse();
     spans.truncate(BOOTS_MAX);
     let marks = by_boot(journalctl::entries(host, &MARKS)?.unwrap_or_default());
@@ -122,7 +124,7 @@ fn journaled(host: &dyn Host, now_id: &str, missing: &mut Vec<String>) -> anyhow
     }
     let pstore = pstore::dumps(host)?;
     missing.extend(pstore.missing);
-    let (mut boots, mut next_id, mut looked_at) = (Vec::new(), String::new(), 0);
+    let (mut boots, mut next, mut looked_at) = (Vec::new(), None, 0);
     for span in &spans {
         let mut boot = BootRecord {
             boot_id: span.boot_id.clone(),
@@ -137,7 +139,10 @@ fn journaled(host: &dyn Host, now_id: &str, missing: &mut Vec<String>) -> anyhow
         let own = marks.get(&span.boot_id).unwrap_or(&nothing);
         if span.boot_id == now_id {
             boot.ended = "running".into();
-        } else if let Some(dump) = left(&pstore.dumps, span, &next_id) {
+            if let (true, Some(release)) = (boot.kernel.is_empty(), host.line("/proc/sys/kernel/osrelease")) {
+                boot.kernel = release;
+            }
+        } else if let Some(dump) = left(&pstore.dumps, span, next) {
             boot.ended = "crashed".into();
             boot.known_from = "pstore".into();
             boot.reason = ends::last_words(&dump.text);
@@ -152,18 +157,17 @@ fn journaled(host: &dyn Host, now_id: &str, missing: &mut Vec<String>) -> anyhow
                 }
             }
         }
-        next_id.clone_from(&span.boot_id);
+        next = Some(span);
         boots.push(boot);
     }
     Ok(boots)
 }
 
-/// The dump that this boot left: taken out of pstore by the next one, or written while it ran.
-fn left<'a>(dumps: &'a [Dump], span: &Span, next_id: &str) -> Option<&'a Dump> {
-    let within = |at_ms: i64| at_ms >= span.first_ms && at_ms <= span.last_ms.saturating_add(SAME_START_MS);
+/// The dump that this boot left: written after it began and before the next did, or else taken out of pstore by the next.
+fn left<'a>(dumps: &'a [Dump], span: &Span, next: Option<&Span>) -> Option<&'a Dump> {
     dumps.iter().filter(|dump| dump.panic).find(|dump| match dump.at_ms {
-        Some(at_ms) => within(at_ms),
-        None => !next_id.is_empty() && dump.found_by == next_id,
+        Some(at_ms) => at_ms >= span.first_ms && next.is_none_or(|next| at_ms < next.first_ms),
+        None => next.is_some_and(|next| dump.found_by == next.boot_id),
     })
 }
 
@@ -238,11 +242,14 @@ mod tests {
     fn a_dump_belongs_to_the_boot_that_died_not_to_the_one_that_found_it() {
         let span = |id: &str, first_ms, last_ms| Span { boot_id: id.into(), first_ms, last_ms };
         let dump = |found_by: &str, at_ms| Dump { found_by: found_by.into(), at_ms, panic: true, ..Dump::default() };
-        let died = span("a", 0, 100_000);
-        assert!(left(&[dump("b", Some(100_500))], &died, "b").is_some());
-        assert!(left(&[dump("b", None)], &died, "b").is_some());
-        assert!(left(&[dump("c", None)], &died, "b").is_none());
-        assert!(left(&[dump("a", None)], &span("b", 900_000, 1_000_000), "").is_none());
-        assert!(left(&[Dump { panic: false, ..dump("b", None) }], &died, "b").is_none());
+        let (died, next) = (span("a", 0, 100_000), span("b", 900_000, 1_000_000));
+        let is_left = |dump: Dump, span: &Span, next: Option<&Span>| left(&[dump], span, next).is_some();
+        // The log may have been silent for long before.
+        assert!(is_left(dump("b", Some(800_000)), &died, Some(&next)));
+        assert!(is_left(dump("b", None), &died, Some(&next)));
+        assert!(!is_left(dump("c", None), &died, Some(&next)));
+        assert!(!is_left(dump("b", Some(800_000)), &next, None));
+        assert!(!is_left(dump("b", None), &next, None));
+        assert!(!is_left(Dump { panic: false, ..dump("b", None) }, &died, Some(&next)));
     }
 }

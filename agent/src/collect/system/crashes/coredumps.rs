@@ -106,9 +106,12 @@ fn crash(entry: &Entry, users: &BTreeMap<u32, String>) -> Option<Crash> {
 /// lines are "#0  0x00007f8a1b2c3d4e draw (libfoo.so.1 + 0x11400)"; an unknown function is "n/a".
 fn top_frame(message: &str) -> (String, String) {
     let trace = message.lines().map(str::trim).skip_while(|line| !line.starts_with("Stack trace of thread"));
-    let frames = trace.skip(1).take_while(|line| line.starts_with('#')).filter_map(frame);
+    let frames: Vec<_> = trace.skip(1).take_while(|line| line.starts_with('#')).filter_map(frame).collect();
+    // A program that handles its own signals stands above the trampoline by which the kernel called its handler.
+    let handled =
+        frames.iter().rposition(|(function, _file, _offset)| *function == "__restore_rt").map_or(0, |at| at + 1);
     let mut first = None;
-    for (function, file, offset) in frames {
+    for &(function, file, offset) in frames.iter().skip(handled) {
         let own = BY_ITSELF.contains(&function);
         let described = if function != "n/a" {
             function.to_owned()
@@ -161,6 +164,12 @@ mod tests {
         let nowhere =
             "Stack trace of thread 1:\n#0  0x0000000000000000 n/a (n/a + 0x0)\n#1  0x1 main (viewer + 0x12)\n";
         assert_eq!(top_frame(nowhere).0, "main");
+    }
+
+    #[test]
+    fn a_program_that_handles_its_signals_crashed_below_the_handler() {
+        let handled = ABORTED.replace("abort (libc.so.6 + 0x26472)", "__restore_rt (libc.so.6 + 0x3c050)");
+        assert_eq!(top_frame(&handled).0, "draw(Page const&)");
     }
 
     #[test]
