@@ -83,13 +83,13 @@ fn held_jobs_jobs_that_ended_badly_and_the_latest_printed_ones_are_listed() {
     let cups = Cups::start().unwrap();
     cups.add_queue("good", "file:///dev/null").unwrap();
     cups.add_queue("Büro", "file:///dev/null").unwrap();
-    let far = cups.submit_with("Büro", "später\n", &["-o", "job-hold-until=indefinite"]).unwrap();
+    let far = cups.submit_with("Büro", "später\n", &["-o", "raw", "-o", "job-hold-until=indefinite"]).unwrap();
     cups.add_queue("bad", "socket://127.0.0.1:9/?contimeout=1").unwrap();
     cups.tool("lpadmin", &["-p", "bad", "-o", "printer-error-policy=abort-job"]).unwrap();
     cups.tool("lpadmin", &["-d", "good"]).unwrap();
-    let held = cups.submit_with("good", "later\n", &["-o", "job-hold-until=indefinite"]).unwrap();
+    let held = cups.submit_with("good", "later\n", &["-o", "raw", "-o", "job-hold-until=indefinite"]).unwrap();
     let printed = cups.submit("good", "now\n").unwrap();
-    let canceled = cups.submit_with("good", "never\n", &["-o", "job-hold-until=indefinite"]).unwrap();
+    let canceled = cups.submit_with("good", "never\n", &["-o", "raw", "-o", "job-hold-until=indefinite"]).unwrap();
     cups.tool("cancel", &[&format!("good-{canceled}")]).unwrap();
     let aborted = cups.submit("bad", "text\n").unwrap();
     cups.wait_until("the job is given up", |cups| {

@@ -148,6 +148,12 @@ pub trait Host: Send + Sync {
         None
     }
 
+    /// The last bytes of a file, this many at most.
+    fn tail(&self, path: &str, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = self.read(path)?;
+        Ok(bytes.split_off(bytes.len().saturating_sub(bytes_max)))
+    }
+
     /// A file's text; what is not UTF-8 is marked with U+FFFD.
     fn text(&self, path: &str) -> io::Result<String> {
         // Why not lossy at once: that copies a text that is fine, and some are megabytes long.

@@ -145,6 +145,14 @@ impl Host for Recording<'_> {
         Ok(bytes)
     }
 
+    fn tail(&self, path: &str, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.answered(|| format!("read {path}"), self.host.tail(path, bytes_max))?;
+        if let Some(place) = folder::file(path) {
+            self.write(&place, &bytes);
+        }
+        Ok(bytes)
+    }
+
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
         let names = self.answered(|| format!("list {folder}"), self.host.list(folder))?;
         self.note(|index| {

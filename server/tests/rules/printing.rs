@@ -234,3 +234,65 @@ fn a_job_that_a_filter_broke_is_told_apart_from_one_that_was_given_up() {
     passes("print-job-filter-failed", &canceled);
     passes("print-job-given-up", &canceled);
 }
+
+fn server(change: &Value) -> Value {
+    let mut row = json!({"answers": true, "log_level": "warn", "spool": "/var/spool/cups", "spool_bytes": 1_000_000_000_i64,
+        "spool_free_bytes": 500_000_000_i64});
+    row.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    json!({ "print_server": [row] })
+}
+
+#[test]
+fn a_print_server_that_is_off_is_told_apart_from_one_that_hangs() {
+    let off =
+        server(&json!({"answers": false, "problem": "no print server runs here: there is no /run/cups/cups.sock"}));
+    let hangs = server(&json!({"answers": false, "problem": "the print server did not answer within 5 s"}));
+    finds("print-server-not-running", &off, "does not run");
+    finds("print-server-hangs", &hangs, "did not answer within 5 s");
+    passes("print-server-not-running", &hangs);
+    passes("print-server-hangs", &off);
+    for rule in ["print-server-not-running", "print-server-hangs", "print-spool-full", "print-server-logs-everything"] {
+        passes(rule, &server(&json!({})));
+    }
+}
+
+#[test]
+fn a_full_spool_and_a_server_that_logs_everything_are_told_of() {
+    finds("print-spool-full", &server(&json!({"spool_free_bytes": 1_000_000})), "no room for print jobs");
+    passes("print-spool-full", &server(&json!({"spool_free_bytes": null})));
+    finds("print-server-logs-everything", &server(&json!({"log_level": "debug2"})), "debug2");
+}
+
+#[test]
+fn a_driver_that_lacks_a_program_is_told_of_where_the_queue_does_not_say_so() {
+    let rule = "print-driver-lacks-a-program";
+    let lacking = json!([{"queue": "front", "nickname": "Acme 9", "missing_filters": ["rastertoacme"]}]);
+    let tables =
+        |reasons: Value| json!({"print_drivers": lacking, "printers": [{"name": "front", "state_reasons": reasons}]});
+    finds(rule, &tables(json!([])), "rastertoacme");
+    passes(rule, &tables(json!(["cups-missing-filter-warning"])));
+    passes(rule, &json!({"print_drivers": [{"queue": "front", "nickname": "Acme 9"}]}));
+}
+
+#[test]
+fn what_fails_again_and_again_is_told_of() {
+    let error = |signature: &str, example: &str, count: u32, ago_ms: i64| {
+        json!({"queue": "front", "program": "gs", "signature": signature, "example": example, "count": count,
+            "last_ms": CHECKED_AT_MS - ago_ms})
+    };
+    let crash = |count| json!({"print_errors": [error("PID # (/usr/gs) crashed on signal #.", "PID 7", count, 0)]});
+    finds("print-filter-crashes", &crash(2), "crashed 2 times");
+    passes("print-filter-crashes", &crash(1));
+
+    let fails = |count, state: &str| {
+        let error = error("Backend returned status # (failed)", "Backend returned status 1 (failed)", count, 0);
+        json!({"print_errors": [error], "printers": [{"name": "front", "state": state}]})
+    };
+    finds("print-backend-fails-now-and-then", &fails(3, "idle"), "failed 3 times");
+    passes("print-backend-fails-now-and-then", &fails(2, "idle"));
+    passes("print-backend-fails-now-and-then", &fails(9, "stopped"));
+
+    let full = |ago_ms| json!({"print_errors": [error("x", "Unable to write: No space left on device", 1, ago_ms)]});
+    finds("print-server-out-of-space", &full(MINUTE_MS), "want of room");
+    passes("print-server-out-of-space", &full(120 * MINUTE_MS));
+}

@@ -27,6 +27,35 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A port on which nobody listens: every connection is refused at once.
 const DEAD_PORT: u16 = 9;
 
+/// The least that CUPS takes for a driver (PPD 4.3).
+const PPD: &str = r#"*PPD-Adobe: "4.3"
+*FormatVersion: "4.3"
+*FileVersion: "1.0"
+*LanguageVersion: English
+*LanguageEncoding: ISOLatin1
+*PCFileName: "ACME.PPD"
+*Manufacturer: "Acme"
+*Product: "(Acme 9)"
+*ModelName: "Acme 9"
+*ShortNickName: "Acme 9"
+*NickName: "Acme 9, version 1.0"
+*PSVersion: "(3010.000) 0"
+*LanguageLevel: "3"
+*ColorDevice: True
+*DefaultColorSpace: RGB
+*cupsFilter2: "text/plain application/vnd.acme 0 FILTER"
+*OpenUI *PageSize/Size: PickOne
+*DefaultPageSize: A4
+*PageSize A4/A4: "<</PageSize[595 842]>>setpagedevice"
+*CloseUI: *PageSize
+*DefaultPageRegion: A4
+*PageRegion A4/A4: "<</PageSize[595 842]>>setpagedevice"
+*DefaultImageableArea: A4
+*ImageableArea A4/A4: "0 0 595 842"
+*DefaultPaperDimension: A4
+*PaperDimension A4/A4: "595 842"
+"#;
+
 /// A running cupsd. It ends, and its folder goes, when this value does.
 #[derive(Debug)]
 pub struct Cups {
@@ -67,6 +96,11 @@ impl Cups {
         self.folder.path().join("state/cups.sock")
     }
 
+    /// A folder that stands for the root of a machine with this print server: its settings where they belong, and its own folder.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
     /// Makes a raw queue, enabled and accepting. By its error policy it stops when a job cannot be printed.
     pub fn add_queue(&self, name: &str, uri: &str) -> anyhow::Result<()> {
         self.tool("lpadmin", &["-p", name, "-v", uri, "-E", "-o", "printer-error-policy=stop-printer"]).map(drop)
@@ -86,6 +120,14 @@ impl Cups {
         self.add_queue(name, &format!("{name}:/"))
     }
 
+    /// Makes a queue with a driver of our own, whose only filter turns text into nothing anybody knows.
+    pub fn add_driver(&self, name: &str, filter: &str) -> anyhow::Result<()> {
+        let file = self.folder.path().join(format!("{name}.ppd"));
+        fs::write(&file, PPD.replace("FILTER", filter)).with_context(|| format!("writing {}", file.display()))?;
+        let file = file.to_string_lossy();
+        self.tool("lpadmin", &["-p", name, "-v", "file:///dev/null", "-P", &file, "-E"]).map(drop)
+    }
+
     /// Puts a program beside CUPS's own backends or filters.
     pub fn add_program(&self, kind: &str, name: &str, script: &str) -> anyhow::Result<()> {
         let program = self.folder.path().join("bin").join(kind).join(name);
@@ -95,14 +137,14 @@ impl Cups {
 
     /// Sends a text to a queue as it is; the number of the job.
     pub fn submit(&self, queue: &str, text: &str) -> anyhow::Result<u32> {
-        self.submit_with(queue, text, &[])
+        self.submit_with(queue, text, &["-o", "raw"])
     }
 
-    /// The same with options of lp(1).
+    /// The same with options of lp(1); without `-o raw` the queue's driver has a part in it.
     pub fn submit_with(&self, queue: &str, text: &str, options: &[&str]) -> anyhow::Result<u32> {
         let mut child = self
             .command("lp")
-            .args(["-d", queue, "-t", "A letter", "-o", "raw"])
+            .args(["-d", queue, "-t", "A letter"])
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -123,6 +165,16 @@ impl Cups {
         let ran = ran.with_context(|| format!("starting {program}; install cups-client"))?;
         ensure!(ran.status.success(), "{program}: {}", String::from_utf8_lossy(&ran.stderr).trim());
         Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+    }
+
+    /// Its error log as it stands.
+    pub fn error_log(&self) -> anyhow::Result<String> {
+        fs::read_to_string(self.folder.path().join("log/error")).context("reading cupsd's error log")
+    }
+
+    /// Its own folder, which its logs name.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Waits until something holds, and says what was waited for where it does not within a minute.
@@ -209,6 +261,13 @@ fn furnish(root: &Path) -> anyhow::Result<()> {
         }
     }
     lend_programs(&root.join("bin"))?;
+    let (machine, own) = (root.join("root"), root.strip_prefix("/").context("a folder without a root")?);
+    for (place, target) in [(Path::new("etc/cups"), root.join("etc")), (own, root.to_owned())] {
+        let place = machine.join(place);
+        fs::create_dir_all(place.parent().context("a place without a folder")?)
+            .context("making the machine's folders")?;
+        symlink(target, &place).with_context(|| format!("linking {}", place.display()))?;
+    }
     let root = root.display();
     let users =
         if as_root { format!("User {PRINT_USER}\nGroup {PRINT_USER}\nSystemGroup root\n") } else { String::new() };

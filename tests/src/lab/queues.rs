@@ -10,12 +10,12 @@ use prost::Message;
 use super::cups::Cups;
 
 /// The tables that are asked for a diagnosis.
-const TABLES: [&str; 2] = ["printers", "print_jobs"];
+const TABLES: [&str; 5] = ["printers", "print_jobs", "print_drivers", "print_server", "print_errors"];
 
 /// The machine, with this print server for its own.
 pub fn host(cups: &Cups) -> Live {
     let print_server = Some(cups.socket().to_string_lossy().into_owned());
-    Live::new(LiveOptions { print_server, ..LiveOptions::default() })
+    Live::new(LiveOptions { print_server, root: Some(cups.root()), ..LiveOptions::default() })
 }
 
 /// One look at a table.

@@ -14,7 +14,7 @@ pub(super) const JOBS_MAX: usize = 500;
 /// Most different messages remembered of one queue's jobs.
 const MESSAGES_MAX: usize = 20;
 
-const ASKED: &[&str] = &["job-id", "job-printer-state-message", "job-printer-uri", "job-state"];
+const ASKED: &[&str] = &["job-id", "job-printer-state-message", "job-printer-uri", "job-state", "time-at-processing"];
 
 /// How CUPS, its filters and its backends word a failure (lower case). Why words: state and reasons are the same whoever stopped a queue.
 const FAILURES: &[&str] = &[
@@ -39,6 +39,8 @@ pub(super) struct Backlog {
     pub(super) waiting: u32,
     /// Jobs that are held.
     pub(super) held: u32,
+    /// A job that waits was begun before.
+    tried: bool,
     /// What filters and backends said while they worked on these jobs.
     said: BTreeSet<String>,
 }
@@ -60,7 +62,10 @@ fn count(jobs: &[Described]) -> BTreeMap<String, Backlog> {
     for job in jobs {
         let backlog = queues.entry(cups::queue_of(&job.text("job-printer-uri"))).or_default();
         match job.number("job-state") {
-            Some(3) => backlog.waiting += 1,
+            Some(3) => {
+                backlog.waiting += 1;
+                backlog.tried |= job.time_ms("time-at-processing").is_some();
+            }
             Some(4) => backlog.held += 1,
             _ => {}
         }
@@ -72,14 +77,15 @@ fn count(jobs: &[Described]) -> BTreeMap<String, Backlog> {
     queues
 }
 
-/// Who stopped a stopped queue: a person where CUPS wrote its own word for a pause or nothing, an error where the message is that of a failed job
-/// or worded as CUPS words failures; anything else may be either, since `cupsdisable -r` takes any text.
+/// Who stopped a stopped queue: a person where CUPS wrote its own word for a pause; an error where the message is that of a failed job or worded as
+/// CUPS words failures, or where there is none and a job was begun; anything else may be either, since `cupsdisable -r` takes any text.
 pub(super) fn paused_by(reasons: &[String], message: &str, backlog: Option<&Backlog>) -> &'static str {
     let message = plain(message);
     let paused = reasons.iter().any(|reason| reason == "paused" || reason == "moving-to-paused");
     match message.as_str() {
         "" if !paused => "never enabled",
-        "" | "paused" => "person",
+        "paused" => "person",
+        "" if backlog.is_some_and(|backlog| backlog.tried) => "error",
         message if backlog.is_some_and(|backlog| backlog.said.contains(message)) => "error",
         message if FAILURES.iter().any(|words| message.contains(words)) => "error",
         _ => "unknown",
@@ -103,12 +109,19 @@ mod tests {
     #[test]
     fn a_pause_is_told_apart_by_what_was_said() {
         assert_eq!(paused("Paused", &[]), "person");
-        assert_eq!(paused("", &["the printer is not responding."]), "person");
+        assert_eq!(paused("", &[]), "unknown");
         assert_eq!(paused("The printer is not responding.", &[]), "error");
         assert_eq!(paused("Backend failed", &[]), "error");
         assert_eq!(paused("lamp 7", &["Lamp 7"]), "error");
         assert_eq!(paused("toner change", &["Lamp 7"]), "unknown");
         assert_eq!(paused("Rejecting Jobs", &[]), "unknown");
+    }
+
+    #[test]
+    fn a_backend_that_fails_without_a_word_is_told_by_the_job_that_it_began() {
+        let backlog = Backlog { tried: true, ..Backlog::default() };
+        assert_eq!(paused_by(&["paused".to_owned()], "", Some(&backlog)), "error");
+        assert_eq!(paused_by(&["paused".to_owned()], "Paused", Some(&backlog)), "person");
     }
 
     #[test]

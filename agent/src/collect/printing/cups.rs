@@ -39,6 +39,18 @@ pub(super) fn ask(
     read(&answer, objects).context("the print server's answer")
 }
 
+/// Asks for a document: what follows the message that answers.
+pub(super) fn ask_document(
+    host: &dyn Host,
+    operation: Operation,
+    details: &[(&str, IppValue)],
+) -> anyhow::Result<Bytes> {
+    let answer = host.ipp(&question(operation, details)?).context("asking the print server (CUPS)")?;
+    let (status, groups, document) = open(&answer).context("the print server's answer")?;
+    refused(status, &groups)?;
+    Ok(document)
+}
+
 /// A list of attribute names, for `requested-attributes`.
 pub(super) fn keywords(names: &[&str]) -> anyhow::Result<IppValue> {
     let names = names.iter().map(|name| Ok(IppValue::Keyword(IppKeyword::new(*name)?)));
@@ -85,14 +97,14 @@ pub(super) fn question(operation: Operation, details: &[(&str, IppValue)]) -> an
 
 /// What a printer says of itself in answer to Get-Printer-Attributes.
 pub(super) fn read_device(answer: &[u8]) -> anyhow::Result<Described> {
-    let (status, groups) = message(answer)?;
+    let (status, groups, _document) = open(answer)?;
     ensure!((0..0x0100).contains(&status), "it refuses: {} (0x{status:04x})", named(status));
     let described = groups.into_iter().find(|group| group.tag() == DelimiterTag::PrinterAttributes).map(Described);
     described.context("the answer does not describe a printer")
 }
 
 fn read(answer: &[u8], objects: DelimiterTag) -> anyhow::Result<Vec<Described>> {
-    let (status, groups) = message(answer)?;
+    let (status, groups, _document) = open(answer)?;
     if status == NOT_FOUND {
         return Ok(Vec::new());
     }
@@ -101,8 +113,8 @@ fn read(answer: &[u8], objects: DelimiterTag) -> anyhow::Result<Vec<Described>> 
     Ok(described.collect())
 }
 
-/// Status and groups of a message.
-fn message(answer: &[u8]) -> anyhow::Result<(i16, Vec<IppAttributeGroup>)> {
+/// Status, groups of attributes, and what follows the message.
+fn open(answer: &[u8]) -> anyhow::Result<(i16, Vec<IppAttributeGroup>, Bytes)> {
     let mut rest = Bytes::copy_from_slice(answer);
     ensure!(rest.len() > 8, "{} bytes are no IPP message", rest.len());
     let version = rest.get_u8();
@@ -110,7 +122,8 @@ fn message(answer: &[u8]) -> anyhow::Result<(i16, Vec<IppAttributeGroup>)> {
     let status = rest.get_i16();
     rest.advance(4);
     ensure!((1..=2).contains(&version), "not IPP: version {version}");
-    Ok((status, groups(rest)?))
+    let groups = groups(&mut rest)?;
+    Ok((status, groups, rest))
 }
 
 /// A status in the words of RFC 8011.
@@ -139,7 +152,7 @@ fn refused(status: i16, groups: &[IppAttributeGroup]) -> anyhow::Result<()> {
 }
 
 /// The groups of attributes of a message, without collections: no table needs one.
-fn groups(mut rest: Bytes) -> anyhow::Result<Vec<IppAttributeGroup>> {
+fn groups(rest: &mut Bytes) -> anyhow::Result<Vec<IppAttributeGroup>> {
     let mut groups: Vec<IppAttributeGroup> = Vec::new();
     let mut collections = 0_usize;
     for _value in 0..VALUES_MAX {
@@ -150,8 +163,8 @@ fn groups(mut rest: Bytes) -> anyhow::Result<Vec<IppAttributeGroup>> {
             collections = 0;
             continue;
         }
-        let name = counted(&mut rest)?;
-        let value = counted(&mut rest)?;
+        let name = counted(rest)?;
+        let value = counted(rest)?;
         if tag == ValueTag::BegCollection as u8 {
             collections += 1;
         } else if tag == ValueTag::EndCollection as u8 {

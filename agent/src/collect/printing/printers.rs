@@ -131,7 +131,7 @@ fn state_name(state: Option<i32>) -> String {
 }
 
 /// How documents become the printer's language. CUPS and cups-filters say in the model's name which queues they made without a driver.
-fn driver(model: &str, class: bool) -> &str {
+pub(super) fn driver(model: &str, class: bool) -> &str {
     match model {
         _ if class => "",
         "Local Raw Printer" | "Remote Printer" => "raw",

@@ -1,8 +1,8 @@
 //! The machine that the agent runs on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -68,6 +68,12 @@ impl Live {
         Self { options, ..Self::default() }
     }
 
+    fn open(&self, path: &str) -> io::Result<File> {
+        // Why non-blocking: a name that turns out to be a pipe must not hold the look.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        OpenOptions::new().read(true).custom_flags(flags).open(self.place(path))
+    }
+
     fn place(&self, path: &str) -> PathBuf {
         match &self.options.root {
             Some(root) => root.join(path.trim_start_matches('/')),
@@ -78,11 +84,21 @@ impl Live {
 
 impl Host for Live {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        // Why non-blocking: a name that turns out to be a pipe must not hold the look.
-        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.place(path))?;
+        let file = self.open(path)?;
         let mut bytes = Vec::new();
         file.take(READ_BYTES_MAX as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn tail(&self, path: &str, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let mut file = self.open(path)?;
+        let begin = file.metadata()?.len().saturating_sub(bytes_max as u64);
+        // Why only where it matters: a pipe has no length, and cannot be read from its middle.
+        if begin > 0 {
+            file.seek(SeekFrom::Start(begin))?;
+        }
+        let mut bytes = Vec::new();
+        file.take(bytes_max as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -193,6 +209,15 @@ mod tests {
     #[test]
     fn an_endless_file_is_cut() {
         assert_eq!(Live::default().read("/dev/zero").unwrap().len(), READ_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_end_of_a_long_file_is_read_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, "one\ntwo\n").unwrap();
+        let tail = |bytes| Live::default().tail(path.to_str().unwrap(), bytes).unwrap();
+        assert_eq!((tail(4), tail(100)), (b"two\n".to_vec(), b"one\ntwo\n".to_vec()));
     }
 
     #[test]
