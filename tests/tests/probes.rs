@@ -209,6 +209,13 @@ fn a_printer_says_itself_whether_it_is_jammed_or_well() {
     assert!(tested.rows.iter().all(|row| row["outcome"] == "ok"), "{:#?}", tested.rows);
     assert_eq!(tested.step("answer").1, "answers IPP: Acme Laser");
 
+    let path = format!("ipp://127.0.0.1:{}/printers/front", well.port);
+    cups.add_queue("remote", &path).unwrap();
+    assert_eq!(
+        test(&cups, "remote", None).verdict(),
+        "The way from queue remote to the print server at 127.0.0.1 is whole: it answers and says that the queue there is ready."
+    );
+
     cups.tool("cupsdisable", &["well"]).unwrap();
     let paused = test(&cups, "well", None);
     assert_eq!(
@@ -352,7 +359,7 @@ fn from_the_desk_a_probe_is_run_recorded_judged_and_packed() -> anyhow::Result<(
 }
 
 #[test]
-fn a_probe_stops_when_its_technician_hangs_up() -> anyhow::Result<()> {
+fn a_probe_stops_when_its_technician_hangs_up_and_a_third_one_waits() -> anyhow::Result<()> {
     let cups = Cups::start()?;
     let silent = IppListener::start(Says::Nothing)?;
     let well = IppListener::start(Says::State(3, vec!["none".into()]))?;
@@ -362,17 +369,22 @@ fn a_probe_stops_when_its_technician_hangs_up() -> anyhow::Result<()> {
         cups.submit_with(queue, "later\n", &["-o", "job-hold-until=indefinite"])?;
     }
     let house = House::open(&cups)?;
-    let mut technician = house.technician.command()?;
-    let probing = technician.args(["probe", &house.device, "print_path"]).stdout(Stdio::piped()).spawn()?;
-    let mut probing = Hung(probing);
-    let lines = BufReader::new(probing.0.stdout.take().expect("an output")).lines();
-    let asked = lines.map_while(Result::ok).find(|line| line.contains("a-silent: port"));
-    assert!(asked.is_some(), "the silent printer was not reached");
+    let mut probing = Vec::new();
+    for _technician in 0..2 {
+        let mut command = house.technician.command()?;
+        command.args(["probe", &house.device, "print_path"]).stdout(Stdio::piped());
+        let mut begun = Hung(command.spawn()?);
+        let lines = BufReader::new(begun.0.stdout.take().expect("an output")).lines();
+        let asked = lines.map_while(Result::ok).find(|line| line.contains("a-silent: port"));
+        assert!(asked.is_some(), "the silent printer was not reached");
+        probing.push(begun);
+    }
     drop(probing);
-    // Its next step is the one that ends it: the printer's silence takes five seconds.
-    until("the probe to stop", || Ok(house.agent.logged().contains("nobody waits for the answer").then_some(())))?;
+    // Both hold their turn until their next step, which ends them: the printer's silence takes five seconds.
     let (fine, said) = house.probe(&["b-well"])?;
-    assert!(fine, "{said}");
+    assert!(fine && said.contains("2 other probes run; this one waits"), "{said}");
+    let stopped = || house.agent.logged().matches("nobody waits for the answer").count();
+    until("both probes to stop", || Ok((stopped() == 2).then_some(())))?;
     until("what was tested to be known", || {
         let shown = house.technician.json(&["show", &house.device, "print_path"])?;
         let rows = shown["reading"]["rows"].as_array().cloned().unwrap_or_default();

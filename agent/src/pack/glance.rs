@@ -3,7 +3,7 @@
 use deskside_proto::rows::Row;
 use deskside_proto::show;
 use deskside_proto::v1::{
-    Battery, Disk, Filesystem, Interface, Load, Loss, Memory, Package, PrintJob, Printer, Reading, Service,
+    Battery, Disk, Filesystem, Interface, Load, Loss, Memory, Package, PrintJob, PrintPath, Printer, Reading, Service,
 };
 
 /// A file system is called full from here on, in percent.
@@ -46,6 +46,7 @@ pub(super) fn remarks(latest: &Reading, now_ms: i64) -> Vec<Remark> {
         Memory::TABLE => each(latest, memory),
         Load::TABLE => each(latest, load),
         Package::TABLE => each(latest, package),
+        PrintPath::TABLE => each(latest, print_path),
         Loss::TABLE => each(latest, |lost| Some(loss(lost))),
         _ => Vec::new(),
     }
@@ -89,6 +90,12 @@ fn job(job: &PrintJob) -> Option<Remark> {
     stuck.then(|| {
         remark("Print job ended badly", format!("job {} on `{}` is {}: {said}", job.id, job.printer, job.state))
     })
+}
+
+/// What the test of the way to paper came to, where it is broken.
+fn print_path(row: &PrintPath) -> Option<Remark> {
+    let broken = row.step == "verdict" && row.outcome == "failed";
+    broken.then(|| remark("Print path broken", row.found.clone()))
 }
 
 fn service(service: &Service) -> Option<Remark> {

@@ -8,8 +8,8 @@ use deskside_proto::v1::{Answer, Command};
 
 use super::Act;
 
-/// Commands that are worked on at the same time.
-pub const COMMANDS_MAX: usize = 4;
+/// Commands that are worked on at the same time. Why more than run at once: probes that wait for their turn must not keep looks out.
+pub const COMMANDS_MAX: usize = 8;
 
 /// Commands without a deadline of their own get this one.
 const COMMAND_MS: u64 = 60_000;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::place::Way;
+use super::verdict::REMOTE;
 use super::way::Reached;
 use super::{Outcome, Path, not_done};
 use crate::collect::printing::condition::{self, Condition};
@@ -51,8 +52,8 @@ pub(super) fn test(path: &mut Path<'_, '_>, asking: &Asking<'_>, reached: Reache
         None => not_done("it told nothing of itself"),
         Some(condition) => {
             let outcome = if condition.stopped { Outcome::Failed } else { Outcome::Ok };
-            let whose = if asking.remote_queue { "the queue there is " } else { "" };
-            (outcome, format!("{whose}{}", condition.words()))
+            let words = condition.words();
+            (outcome, if asking.remote_queue { format!("{REMOTE} {words}") } else { words })
         }
     };
     path.note("device", &target, said, None)

@@ -8,6 +8,9 @@ use super::{Outcome, Step};
 /// The name of the last row.
 pub(super) const STEP: &str = "verdict";
 
+/// How the answer of another print server begins.
+pub(super) const REMOTE: &str = "the queue there is";
+
 /// The steps behind the print server.
 const BEHIND: [&str; 5] = ["resolve", "route", "port", "answer", "device"];
 
@@ -99,6 +102,7 @@ fn clause(step: &Step, queue: &Printer, place: &Place, device: &str) -> String {
         }
         "answer" => format!("{device} takes connections, but gives {found}"),
         "device" if matches!(place, Place::Attached(_)) => found.clone(),
+        _ if found.starts_with(REMOTE) => format!("{device} says that {found}"),
         _ => format!("{device} says that it is {found}"),
     }
 }
@@ -119,7 +123,7 @@ fn fine(broken: &Step, taken: &[Step]) -> String {
 /// What lies behind a queue that has a trouble of its own, and how it goes on.
 fn behind(queue: &Printer, taken: &[Step], device: &str) -> String {
     let well = match (is_ok(taken, "device"), is_ok(taken, "port")) {
-        (true, _) => format!(", though {device} answers and is {}", words(taken)),
+        (true, _) => format!(", though {device} answers and {}", says(taken)),
         (false, true) => format!(", though {device} can be reached"),
         (false, false) => String::new(),
     };
@@ -134,7 +138,7 @@ fn behind(queue: &Printer, taken: &[Step], device: &str) -> String {
 /// No step failed.
 fn whole(queue: &Printer, taken: &[Step], device: &str) -> String {
     if is_ok(taken, "device") {
-        return format!("The way from queue {} to {device} is whole: it answers and is {}.", queue.name, words(taken));
+        return format!("The way from queue {} to {device} is whole: it answers and {}.", queue.name, says(taken));
     }
     let behind = || taken.iter().rev().filter(|step| BEHIND.contains(&step.name));
     let unseen = behind().find(|step| step.outcome == Outcome::Unknown);
@@ -146,9 +150,10 @@ fn whole(queue: &Printer, taken: &[Step], device: &str) -> String {
     format!("Queue {} is fine, but the way behind it was not tested: {unseen}.", queue.name)
 }
 
-/// What the device says of itself.
-fn words(taken: &[Step]) -> &str {
-    step(taken, "device").map_or("", |step| step.found.trim_start_matches("the queue there is "))
+/// What the device says of itself, as the end of a sentence.
+fn says(taken: &[Step]) -> String {
+    let found = step(taken, "device").map_or("", |step| step.found.as_str());
+    if found.starts_with(REMOTE) { format!("says that {found}") } else { format!("is {found}") }
 }
 
 fn capital(text: &str) -> String {
