@@ -65,7 +65,7 @@ fn folders() -> anyhow::Result<Vec<PathBuf>> {
 
 /// Absent where no recorded host has such a thing.
 fn cost(collector: &Collector, hosts: &[(String, Recorded)]) -> Option<Cost> {
-    let size = |reading: &Reading| reading.rows.iter().map(|row| row.len()).sum::<usize>();
+    let size = |reading: &Reading| reading.rows.iter().map(prost::bytes::Bytes::len).sum::<usize>();
     let readings = hosts.iter().map(|(name, host)| (name, host, look(collector, host)));
     let (name, host, reading) = readings.max_by_key(|(_name, _host, reading)| (reading.rows.len(), size(reading)))?;
     if reading.rows.is_empty() {

@@ -52,7 +52,7 @@ pub(in crate::collect) struct Line {
 pub(in crate::collect) struct Found {
     /// Oldest first.
     pub(in crate::collect) lines: Vec<Line>,
-    /// For [`Rows::missing`](super::Rows::missing).
+    /// For [`Rows::ends_early`](super::Rows::ends_early).
     pub(in crate::collect) missing: Option<String>,
 }
 
@@ -243,7 +243,10 @@ impl Matcher {
 mod tests {
     use std::fs;
 
+    use deskside_proto::v1::Outcome;
+
     use super::*;
+    use crate::collect::{Registry, look};
     use crate::host::Recorded;
 
     const NOW: i64 = 1_795_320_600_000;
@@ -334,6 +337,15 @@ mod tests {
         let found = lines(&host, r"\[Hardware Error\]").unwrap();
         assert_eq!((found.lines.len(), found.lines[0].at_ms), (1, 1_795_319_664_020));
         assert!(found.missing.unwrap().contains("before this start"));
+    }
+
+    #[test]
+    fn a_log_that_is_short_and_holds_nothing_is_seen_in_part_and_has_not_failed() {
+        let (_folder, host) = host(&[("dmesg", DMESG.to_vec(), 0, "", "")]);
+        let registry = Registry::standard();
+        let reading = look(registry.collector("machine_checks").unwrap(), &host);
+        assert_eq!(reading.outcome(), Outcome::Partial);
+        assert!(reading.reason.contains("before this start"), "{}", reading.reason);
     }
 
     #[test]

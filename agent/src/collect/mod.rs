@@ -132,6 +132,7 @@ pub struct Rows {
     sealed: Vec<Bytes>,
     table: &'static str,
     missing: Vec<String>,
+    ends_early: bool,
     unsupported: Option<String>,
 }
 
@@ -160,6 +161,13 @@ impl Rows {
     /// Says that a part could not be seen, and why: the reading becomes `partial`.
     pub fn missing(&mut self, what: impl Into<String>) {
         self.missing.push(what.into());
+    }
+
+    /// Says that what was looked at reaches less far than it should (a log that was cut): the reading is `partial`, and with no rows as
+    /// well, since in the part that was seen there were none.
+    pub fn ends_early(&mut self, what: impl Into<String>) {
+        self.missing(what);
+        self.ends_early = true;
     }
 
     /// The same as [`Self::missing`], in passing.
@@ -213,7 +221,8 @@ fn settle(table: &str, mut found: Rows) -> (Outcome, String, Vec<Bytes>) {
         found.sealed.truncate(fits);
     }
     if !found.missing.is_empty() {
-        let outcome = if found.sealed.is_empty() { Outcome::Failed } else { Outcome::Partial };
+        let nothing = found.sealed.is_empty() && !found.ends_early;
+        let outcome = if nothing { Outcome::Failed } else { Outcome::Partial };
         return (outcome, format!("not seen: {}", found.missing.join("; ")), found.sealed);
     }
     let outcome = if found.sealed.is_empty() { Outcome::Empty } else { Outcome::Ok };

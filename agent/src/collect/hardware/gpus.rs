@@ -60,7 +60,7 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     match kernel_log::lines(host, HANGS) {
         Ok(found) => {
             count(&mut gpus, &found.lines);
-            found.missing.into_iter().for_each(|missing| rows.missing(missing));
+            found.missing.into_iter().for_each(|missing| rows.ends_early(missing));
         }
         Err(error) => rows.missing(format!("whether it hung: {error:#}")),
     }

@@ -37,7 +37,7 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let many = folded.len().saturating_sub(ROWS_MAX);
     folded.truncate(ROWS_MAX);
     let mut rows: Rows = folded.into_iter().collect();
-    found.missing.into_iter().for_each(|missing| rows.missing(missing));
+    found.missing.into_iter().for_each(|missing| rows.ends_early(missing));
     if many > 0 {
         rows.missing(format!("{many} older kinds of error"));
     }

@@ -52,7 +52,7 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     match kernel_log::lines(host, LOGGED) {
         Ok(found) => {
             add_logged(&mut errors, &found.lines);
-            found.missing.into_iter().for_each(|missing| rows.missing(missing));
+            found.missing.into_iter().for_each(|missing| rows.ends_early(missing));
         }
         Err(error) if !counts => {
             return Err(error).context("the kernel counts no errors of PCI Express links here, and of its log");

@@ -61,7 +61,7 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let mut rows = Rows::none();
     let mut ports = match kernel_log::lines(host, usb_log::LOGGED) {
         Ok(found) => {
-            found.missing.into_iter().for_each(|missing| rows.missing(missing));
+            found.missing.into_iter().for_each(|missing| rows.ends_early(missing));
             usb_log::ports(&found.lines, host.now_ms())
         }
         Err(error) => {

@@ -77,7 +77,7 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     }
     let mut rows: Rows = crashes.into_iter().collect();
     for what in missing {
-        rows.missing(what);
+        if seen { rows.ends_early(what) } else { rows.missing(what) }
     }
     Ok(rows)
 }
