@@ -5,6 +5,7 @@ pub mod cups;
 pub mod disk;
 pub mod ipp_listener;
 pub mod journald;
+pub mod mockdev;
 pub mod netns;
 pub mod packages;
 pub mod process;
