@@ -26,6 +26,8 @@ type Tell = fn(&Rows) -> Vec<String>;
 const TOLD: &[(&str, Tell)] = &[
     ("printers", printing::printers),
     ("print_jobs", printing::print_jobs),
+    ("print_devices", printing::print_devices),
+    ("print_supplies", printing::print_supplies),
     ("print_path", printing::print_path),
     ("firmware", hardware::firmware),
     ("cpu", hardware::cpu),

@@ -1,0 +1,226 @@
+//! The diagnoses of hardware and printing that a technician makes: each has the columns that it needs, and a rule that makes it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use deskside_proto::catalog;
+use deskside_server::diagnose::rules;
+
+/// Name, symptom, columns that it is made from, and rules that make it.
+type Diagnosis = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+
+const HARDWARE: &[Diagnosis] = &[
+    (
+        "H01",
+        "slow reads, programs hang: a disk has sectors that it cannot read",
+        &[
+            "disk_health.reallocated_sectors",
+            "disk_health.reallocated_sectors_gained",
+            "disk_health.reported_uncorrectable_errors",
+            "disk_health.pending_sectors",
+            "disk_health.offline_uncorrectable_sectors",
+            "disk_health.command_timeouts",
+            "disk_attributes.raw",
+        ],
+        &["disk-unreadable-sectors", "disk-bad-sectors", "disk-command-timeouts"],
+    ),
+    ("H02", "a disk expects to fail", &["disk_health.passed", "disk_health.exit_bits"], &["disk-failing"]),
+    (
+        "H03",
+        "an SSD went read-only",
+        &[
+            "disk_health.critical_warning",
+            "disk_health.critical_warnings",
+            "disk_health.available_spare_percent",
+            "disk_health.available_spare_threshold_percent",
+        ],
+        &["disk-nvme-failing"],
+    ),
+    (
+        "H04",
+        "an SSD is worn",
+        &["disk_health.percentage_used", "disk_health.media_errors", "disk_health.media_errors_gained"],
+        &["disk-worn-out", "disk-wearing-out", "disk-media-errors"],
+    ),
+    (
+        "H05",
+        "sporadic errors of a good disk: its cable",
+        &["disk_health.interface_crc_errors", "disk_health.interface_crc_errors_gained", "log_events.message"],
+        &["disk-cable", "disk-cable-in-log"],
+    ),
+    ("H06", "freezes of half a minute", &["log_events.message", "disks.firmware"], &["disk-resets-in-log"]),
+    (
+        "H07",
+        "file errors: bad media or an unclean end",
+        &["disk_self_tests.passed", "disk_errors.lba", "log_events.message", "boots.ended"],
+        &["disk-self-test-failed", "filesystem-errors-in-log"],
+    ),
+    (
+        "H08",
+        "\"Read-only file system\"",
+        &["mounts.read_only", "mounts.fstab_options", "mounts.remounted_read_only"],
+        &["mount-remounted-read-only"],
+    ),
+    (
+        "H09",
+        "sudden restarts: the processor reports errors",
+        &["machine_checks.bank", "machine_checks.severity", "machine_checks.last_day", "firmware.microcode"],
+        &["machine-check-uncorrected", "machine-check-corrected"],
+    ),
+    (
+        "H10",
+        "corruption: a memory module with ECC",
+        &[
+            "memory_errors.corrected",
+            "memory_errors.uncorrected",
+            "memory_errors.looks_with_more",
+            "memory_errors.label",
+        ],
+        &["memory-errors-uncorrected", "memory-errors-corrected"],
+    ),
+    (
+        "H11",
+        "glitches of network, graphics or disk: the PCI Express link",
+        &["pcie_errors.address", "pcie_errors.correctable", "pcie_errors.correctable_an_hour"],
+        &["pcie-errors", "pcie-errors-storm"],
+    ),
+    (
+        "H12",
+        "random crashes: memory without ECC",
+        &["crashes.kind", "crashes.frame", "crashes.module", "memory_modules.part", "memory_modules.error_correction"],
+        &["kernel-fault"],
+    ),
+    (
+        "H13",
+        "\"it just went off\"",
+        &["boots.ended", "boots.how", "boots.reason", "power.online", "power.alarms", "batteries.status"],
+        &["went-off", "goes-off"],
+    ),
+    (
+        "H14",
+        "hot and slow",
+        &[
+            "cpu_throttling.recent_throttles",
+            "cpu_throttling.recent_throttled_ms",
+            "temperatures.temperature_celsius",
+            "temperatures.critical_celsius",
+            "fans.rpm",
+        ],
+        &["cpu-throttled", "cpu-too-hot", "part-too-hot", "fan-stands-while-hot", "went-off-too-hot"],
+    ),
+    (
+        "H15",
+        "the battery does not last",
+        &["batteries.health_percent", "batteries.cycles", "batteries.condition"],
+        &["battery-worn-out", "battery-worn"],
+    ),
+    (
+        "H16",
+        "black flashes of the screen",
+        &["gpus.hangs", "gpus.last_hang", "gpus.driver_version", "monitors.problem"],
+        &["gpu-lost", "gpu-hangs"],
+    ),
+    (
+        "H17",
+        "USB or the dock drops out",
+        &["usb_devices.disconnects_worst_hour", "usb_devices.errors_last_day", "usb_devices.over_currents"],
+        &["usb-drops", "usb-over-current"],
+    ),
+    (
+        "H18",
+        "a device does not work",
+        &["pci_devices.driver", "pci_devices.problems", "pci_devices.firmware_missing", "usb_devices.drivers"],
+        &["device-without-driver", "device-without-firmware", "firmware-missing"],
+    ),
+];
+
+const PRINTING: &[Diagnosis] = &[
+    (
+        "P01",
+        "the queue is stopped",
+        &[
+            "printers.state",
+            "printers.state_reasons",
+            "printers.state_message",
+            "printers.error_policy",
+            "printers.paused_by",
+            "print_devices.port_631",
+            "print_devices.port_9100",
+            "print_devices.port_515",
+        ],
+        &["print-queue-stopped", "print-path-broken"],
+    ),
+    (
+        "P02",
+        "jobs wait for ever: the printer is off or has another address",
+        &[
+            "printers.device_uri",
+            "printers.uuid",
+            "print_devices.reachable",
+            "print_devices.announced_addresses",
+            "print_devices.address_changed",
+        ],
+        &["print-device-unreachable", "print-device-connecting", "printer-moved", "printer-silent-with-jobs"],
+    ),
+    (
+        "P03",
+        "no paper",
+        &[
+            "printers.troubles",
+            "print_devices.detected_errors",
+            "print_trays.level",
+            "print_trays.empty",
+            "printers.media_ready",
+        ],
+        &["print-device-needs-a-hand", "printer-needs-a-hand"],
+    ),
+    (
+        "P04",
+        "jam or open door",
+        &["print_devices.state_reasons", "print_devices.detected_errors", "print_alerts.code", "print_alerts.group"],
+        &["print-device-needs-a-hand", "printer-needs-a-hand", "printer-asks-for-service", "printer-alert"],
+    ),
+    (
+        "P05",
+        "faint: toner is low, or the waste box is full",
+        &[
+            "print_supplies.percent_left",
+            "print_supplies.percent_full",
+            "print_supplies.receptacle",
+            "print_supplies.level_said",
+            "print_supplies.part_number",
+        ],
+        &["print-device-warns", "printer-supply-low", "printer-waste-box-full"],
+    ),
+    (
+        "P06",
+        "the job is held",
+        &["print_jobs.state_reasons", "print_jobs.hold_until", "printers.auth_info_required"],
+        &["print-job-needs-a-password"],
+    ),
+    (
+        "P07",
+        "the job vanishes",
+        &["print_jobs.state_reasons", "print_jobs.message", "printers.driver"],
+        &["print-job-filter-failed"],
+    ),
+];
+
+#[test]
+fn each_diagnosis_finds_its_columns_in_the_catalogue() {
+    for (name, symptom, columns, _rules) in HARDWARE.iter().chain(PRINTING) {
+        for place in *columns {
+            let (table, column) = place.split_once('.').unwrap();
+            let schema = catalog::table(table).unwrap_or_else(|| panic!("{name} ({symptom}): no table {table}"));
+            assert!(catalog::column(schema, column).is_some(), "{name} ({symptom}): no column {place}");
+        }
+    }
+}
+
+#[test]
+fn each_diagnosis_is_made_by_a_rule() {
+    for (name, symptom, _columns, made_by) in HARDWARE.iter().chain(PRINTING) {
+        assert!(!made_by.is_empty(), "{name} ({symptom}): no rule");
+        for rule in *made_by {
+            assert!(rules::all().iter().any(|known| known.id == *rule), "{name} ({symptom}): no rule {rule}");
+        }
+    }
+}
