@@ -84,27 +84,30 @@ pub(super) struct Conversation {
 impl Conversation {
     /// Rows of what was said, with what was not said named.
     pub(super) fn rows<R: Row>(&self, of: impl Fn(&Spoken) -> Vec<R>) -> Rows {
-        if self.spoken.is_empty() && !self.unasked.is_empty() && self.unasked.iter().all(|(_device, why)| *why == CABLE)
-        {
-            return Rows::unsupported(CABLE);
+        let heard = self.spoken.iter().any(|spoken| spoken.ipp.is_ok() || spoken.snmp.is_ok());
+        if !heard && self.spoken.len() + self.unasked.len() > 0 {
+            // Why not "failed": that they do not answer is what print_devices tells, and it is told once.
+            return Rows::unsupported(format!("no printer answered: {}", self.silent().join("; ")));
         }
         let mut rows: Rows = self.spoken.iter().flat_map(of).collect();
-        self.tell_silent(&mut rows);
+        self.silent().into_iter().for_each(|silent| rows.missing(silent));
         rows
     }
 
-    /// Names the printers of which nothing is known.
-    fn tell_silent(&self, rows: &mut Rows) {
-        for spoken in &self.spoken {
-            if let (Err(ipp), Err(snmp)) = (&spoken.ipp, &spoken.snmp) {
-                rows.missing(format!("{}: IPP: {}, SNMP: {}", spoken.device.host, words(ipp), words(snmp)));
-            } else if let Some(cut) = spoken.snmp.as_ref().ok().and_then(|mib| mib.0.cut.as_ref()) {
-                rows.missing(format!("{}: SNMP was cut short: {cut}", spoken.device.host));
+    /// The printers of which nothing, or not all, is known, and why.
+    fn silent(&self) -> Vec<String> {
+        let spoken = self.spoken.iter().filter_map(|spoken| match (&spoken.ipp, &spoken.snmp) {
+            (Err(ipp), Err(snmp)) => {
+                Some(format!("{}: IPP: {}, SNMP: {}", spoken.device.host, words(ipp), words(snmp)))
             }
-        }
-        for (device, why) in &self.unasked {
-            rows.missing(format!("{}: {why}", device.host));
-        }
+            (_, Ok(Mib(answer))) => {
+                let cut = answer.cut.as_ref()?;
+                Some(format!("{}: SNMP was cut short: {cut}", spoken.device.host))
+            }
+            _ => None,
+        });
+        let unasked = self.unasked.iter().map(|(device, why)| format!("{}: {why}", device.host));
+        spoken.chain(unasked).collect()
     }
 }
 

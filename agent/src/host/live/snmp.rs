@@ -75,6 +75,9 @@ struct User {
     privacy: PrivacyName,
     #[serde(default)]
     privacy_password: String,
+    /// Name of the context (RFC 3411, 3.3.8); nearly every printer has but the one without a name.
+    #[serde(default)]
+    context: String,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -167,7 +170,7 @@ impl User {
             PrivacyName::Aes256 => Cipher::Aes256,
         };
         let security = Security::new(self.name.as_bytes(), self.auth_password.as_bytes()).with_auth_protocol(auth);
-        let security = security.with_key_extension_method(KeyExtension::Blumenthal);
+        let security = security.with_key_extension_method(KeyExtension::Blumenthal).with_context_name(&self.context);
         if self.privacy_password.is_empty() {
             return security.with_auth(Auth::AuthNoPriv);
         }
