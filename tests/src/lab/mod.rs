@@ -9,6 +9,7 @@ pub mod journald;
 pub mod mockdev;
 pub mod netns;
 pub mod packages;
+pub mod past;
 pub mod process;
 pub mod queues;
 pub mod snmp;

@@ -31,7 +31,7 @@ pub(in crate::collect) const BOOTS: Collector = Collector {
 /// Most starts that are told.
 const BOOTS_MAX: usize = 20;
 /// Most starts whose last lines are read, each by a program of its own: the newest of those that did not end clean.
-const LAST_LINES_BOOTS_MAX: usize = 3;
+const LAST_LINES_BOOTS_MAX: usize = 5;
 /// A start that wtmp has within this of one in the journal is the same.
 const SAME_START_MS: i64 = 10 * 60 * 1000;
 
@@ -207,7 +207,9 @@ fn is_kept(host: &dyn Host) -> bool {
 
 /// Adds what only wtmp knows: starts before the first that is known otherwise.
 fn add_older(boots: &mut Vec<BootRecord>, starts: &[Start]) {
-    let first_ms = boots.iter().map(|boot| boot.first_ms).min().unwrap_or(i64::MAX);
+    // This boot's own time is counted back from now; the journal's is what was written.
+    let journaled = boots.iter().filter(|boot| !boot.known_from.is_empty()).map(|boot| boot.first_ms).min();
+    let first_ms = journaled.or_else(|| boots.iter().map(|boot| boot.first_ms).min()).unwrap_or(i64::MAX);
     let room = BOOTS_MAX.saturating_sub(boots.len());
     let older = starts.iter().rev().filter(|start| start.at_ms < first_ms.saturating_sub(SAME_START_MS));
     boots.extend(older.take(room).map(|start| BootRecord {

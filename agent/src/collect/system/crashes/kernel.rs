@@ -48,7 +48,13 @@ pub(super) fn of_dump(text: &str) -> Option<Crash> {
     let line = |line: &str| Line { at_ms: 0, boot_id: String::new(), text: boots::without_stamp(line).to_owned() };
     let lines: Vec<Line> = text.lines().map(line).collect();
     let own = crashes(&lines).into_iter().find(|crash| matches!(crash.kind.as_str(), "oops" | "panic" | "lockup"))?;
-    Some(Crash { first_ms: None, last_ms: None, ..own })
+    let mut own = Crash { first_ms: None, last_ms: None, ..own };
+    // Where the dump has no room for the fault's first lines, it begins in their midst.
+    let place = lines.iter().find_map(|line| Some(line.text.split_once("RIP: 0010:")?.1));
+    if let (true, Some(place)) = (own.kind == "panic", place) {
+        (own.frame, own.module) = function(place);
+    }
+    Some(own)
 }
 
 /// Whether the line belongs to the fault, which it then completes.
@@ -207,6 +213,8 @@ mod tests {
         assert_eq!(found.iter().map(|crash| crash.kind.as_str()).collect::<Vec<_>>(), ["panic"]);
         let alone = of_dump("<0>[   9.1] Kernel panic - not syncing: VFS: Unable to mount root fs\n").unwrap();
         assert_eq!((alone.kind.as_str(), alone.frame.as_str()), ("panic", "VFS: Unable to mount root fs"));
+        let cut = of_dump("RIP: 0010:bad+0x1d/0x60 [mod]\nKernel panic - not syncing: Fatal exception\n").unwrap();
+        assert_eq!((cut.frame.as_str(), cut.module.as_str()), ("bad+0x1d", "mod"));
     }
 
     #[test]
