@@ -10,6 +10,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Stdio};
 
 use deskside_tests::lab::cups::Cups;
@@ -173,6 +174,19 @@ fn a_filter_that_is_missing_is_named() {
     );
     assert!(tested.verdict().starts_with(begin) && tested.verdict().contains(end), "{}", tested.verdict());
     assert_eq!((tested.broken_at(), tested.step("filters").0), ("filters", "failed"));
+
+    // One that goes later is not noticed by the print server, which looks when it reads the driver.
+    let filter = folder.path().join("rastertolater");
+    std::fs::write(&filter, "#!/bin/sh\ncat\n").unwrap();
+    std::fs::set_permissions(&filter, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(&driver, PPD.replace("rastertoacme", &filter.display().to_string())).unwrap();
+    cups.tool("lpadmin", &["-p", "later", "-v", "file:///dev/null", "-E", "-P", &driver]).unwrap();
+    let (outcome, found) = (test(&cups, "later", None).step("filters").0.to_owned(), filter.display().to_string());
+    assert_eq!(outcome, "ok");
+    std::fs::remove_file(&filter).unwrap();
+    let tested = test(&cups, "later", None);
+    assert_eq!(tested.step("filters"), ("failed", format!("a filter of its driver is missing: {found}").as_str()));
 }
 
 /// As short as cupsd takes it (Adobe's PPD specification, 4.3, and CUPS's cupsFilter).

@@ -133,7 +133,7 @@ fn run(host: &dyn Host, arguments: &Arguments, steps: &mut Steps<'_>) -> anyhow:
 fn test(path: &mut Path<'_, '_>, queue: &Printer, known: &Known, place: &Place) -> Result<(), Unrun> {
     path.note("queue", &queue.name, known.queue(queue), Some(known.took_ms))?;
     path.take("scheduler", "CUPS", |host| known.scheduler(host))?;
-    path.take("filters", &queue.driver, |_host| known.filters(queue))?;
+    path.take("filters", &queue.driver, |host| known.filters(host, queue))?;
     if !known.answers() {
         return left_out(path, "where the queue's jobs go is not known");
     }

@@ -212,16 +212,16 @@ fn a_session_with_nothing_to_say_still_gives_a_sign_of_life() {
 }
 
 #[test]
-fn a_fifth_command_is_told_to_come_back() {
+fn one_command_too_many_is_told_to_come_back() {
     let (mut uplink, _) = open(0, 0);
-    for id in ["a", "b", "c", "d"] {
+    for id in ["a", "b", "c", "d", "e", "f", "g", "h"] {
         assert!(matches!(uplink.step(1, command(id)).as_slice(), [Act::Start(_)]));
     }
-    let acts = uplink.step(1, command("e"));
+    let acts = uplink.step(1, command("i"));
     assert!(matches!(acts.as_slice(), [Act::Send(Up::Answer(answer))] if answer.last && answer.error.contains("busy")));
     assert_eq!(uplink.step(1, command("a")), [], "one that is already worked on is not begun twice");
     uplink.step(2, Event::Answer(Answer { id: "a".into(), last: true, ..Answer::default() }));
-    assert!(matches!(uplink.step(3, command("f")).as_slice(), [Act::Start(_)]));
+    assert!(matches!(uplink.step(3, command("j")).as_slice(), [Act::Start(_)]));
 }
 
 #[test]

@@ -127,6 +127,7 @@ fn stopped() -> Printer {
         name: "front".into(),
         state: "stopped".into(),
         state_message: "jammed".into(),
+        paused_by: "error".into(),
         accepting_jobs: true,
         ..Printer::default()
     }

@@ -30,6 +30,7 @@ fn stopped() -> Printer {
         name: "front".into(),
         state: "stopped".into(),
         state_message: "The printer is not responding.".into(),
+        paused_by: "error".into(),
         queued_jobs: 3,
         ..Printer::default()
     }
@@ -83,7 +84,8 @@ fn rule_names_are_unique() {
 
 #[test]
 fn words_of_the_machine_are_not_templates() {
-    let row = json!({"name": "front", "state": "stopped", "state_message": "{device_uri} \u{1b}[31m{"});
+    let row =
+        json!({"name": "front", "state": "stopped", "paused_by": "error", "state_message": "{device_uri} \u{1b}[31m{"});
     let found = check_rule("print-queue-stopped", &json!({"printers": [row]})).unwrap();
     assert!(found[0].title.ends_with("It says: {device_uri}  [31m{"), "{}", found[0].title);
 }

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use anyhow::Context;
+use deskside_proto::v1::PrintDriver;
 use ipp::model::{DelimiterTag, Operation};
 use ipp::value::IppValue;
 
 use crate::collect::printing::printer_mib::{Mib, entry};
-use crate::collect::printing::{announced, cups, reasons};
+use crate::collect::printing::{announced, cups, print_drivers, reasons};
 use crate::host::{Host, Oid, SNMP_PORT, SnmpAnswer, SnmpAsk};
 
 /// What is asked by IPP (RFC 8011 5.4).
@@ -91,6 +92,11 @@ pub(crate) fn print_server_version(host: &dyn Host) -> Option<String> {
     let details = [("requested-attributes", cups::keywords(&["cups-version"]).ok()?), ("limit", IppValue::Integer(1))];
     let queues = cups::ask(host, Operation::CupsGetPrinters, DelimiterTag::PrinterAttributes, &details).ok()?;
     queues.first().map(|queue| told(&queue.text("cups-version"))).filter(|version| !version.is_empty())
+}
+
+/// The driver of one queue, with the filters that it needs and lacks.
+pub(crate) fn driver(host: &dyn Host, queue: &str) -> anyhow::Result<PrintDriver> {
+    print_drivers::of_queue(host, queue)
 }
 
 /// Asks by IPP.

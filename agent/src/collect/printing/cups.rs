@@ -67,6 +67,13 @@ pub(super) fn uri(uri: &str) -> anyhow::Result<IppValue> {
     Ok(IppValue::Uri(IppString::new(uri)?))
 }
 
+/// The URI of a queue, odd characters written as `%` and two hex digits.
+pub(super) fn queue_uri(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let escaped = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    format!("ipp://localhost/printers/{}", name.bytes().map(escaped).collect::<String>())
+}
+
 /// The queue's name: the last part of its URI.
 pub(super) fn queue_of(uri: &str) -> String {
     decoded(uri.rsplit('/').next().unwrap_or_default())
@@ -395,6 +402,7 @@ mod tests {
         assert_eq!(queue_of("ipp://localhost/printers/front-office"), "front-office");
         assert_eq!(queue_of("ipp://localhost/printers/B%C3%BCro%5f1"), "Büro_1");
         assert_eq!(queue_of("ipp://localhost/printers/100%"), "100%");
+        assert_eq!(queue_uri("Büro_1"), "ipp://localhost/printers/B%C3%BCro_1");
         assert_eq!(queue_of("ipp://localhost/printers/%zz%c"), "%zz%c");
         assert_eq!(queue_of(""), "");
     }

@@ -66,6 +66,16 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     Ok(rows)
 }
 
+/// The driver of one queue, for a test of its way. What could not be looked for is its problem.
+pub(super) fn of_queue(host: &dyn Host, name: &str) -> anyhow::Result<PrintDriver> {
+    let ppd = ask(host, &cups::queue_uri(name))?;
+    let mut programs = Programs::new(&Settings::of(host).programs(host));
+    let mut row = PrintDriver { queue: name.to_owned(), ..PrintDriver::default() };
+    describe(&mut row, &ppd, &mut programs, host);
+    row.problem = programs.unseen.join("; ");
+    Ok(row)
+}
+
 fn ask(host: &dyn Host, queue: &str) -> anyhow::Result<Ppd> {
     Ok(ppd::parse(&cups::ask_document(host, Operation::CupsGetPPD, &[("printer-uri", cups::uri(queue)?)])?))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use deskside_proto::rows::Row;
-use deskside_proto::v1::{Outcome as Went, Printer, Reading};
+use deskside_proto::v1::{Outcome as Went, PrintDriver, Printer, Reading};
 use prost::Message;
 
 use super::{Outcome, Said, not_done};
@@ -109,7 +109,7 @@ impl Known {
     }
 
     /// What turns documents into the printer's language, as far as the print server tells.
-    pub(super) fn filters(&self, queue: &Printer) -> Said {
+    pub(super) fn filters(&self, host: &dyn Host, queue: &Printer) -> Said {
         if !self.answers() {
             return not_done("the print server does not answer");
         }
@@ -120,12 +120,32 @@ impl Known {
             return (Outcome::Failed, format!("a filter of its driver {what}{}", quoted(&queue.state_message)));
         }
         match queue.driver.as_str() {
-            _ if queue.is_class => not_done("a class has no driver of its own"),
-            "raw" => (Outcome::Ok, "raw: documents are passed on as they are".into()),
-            "driverless" => (Outcome::Ok, "driverless: the print server's own filters do".into()),
-            "" => (Outcome::Unknown, "the print server does not say which driver it uses".into()),
-            _ => (Outcome::Ok, "the print server misses none".into()),
+            _ if queue.is_class => return not_done("a class has no driver of its own"),
+            "raw" => return (Outcome::Ok, "raw: documents are passed on as they are".into()),
+            _ if queue.is_remote => return (Outcome::Ok, "the print server of the queue has the driver".into()),
+            _ => {}
         }
+        match condition::driver(host, &queue.name) {
+            Ok(driver) => of_driver(&driver),
+            Err(error) => {
+                (Outcome::Ok, format!("the print server misses none; its driver could not be read ({error:#})"))
+            }
+        }
+    }
+}
+
+/// Whether the programs that a driver needs are there.
+fn of_driver(driver: &PrintDriver) -> Said {
+    if !driver.missing_filters.is_empty() {
+        return (Outcome::Failed, format!("a filter of its driver is missing: {}", driver.missing_filters.join(", ")));
+    }
+    if !driver.problem.is_empty() {
+        return (Outcome::Unknown, format!("{}: not seen: {}", driver.nickname, driver.problem));
+    }
+    let kind = if driver.kind == "driverless" { "driverless" } else { driver.nickname.as_str() };
+    match driver.filters.as_slice() {
+        [] => (Outcome::Ok, format!("{kind}: needs no filter of its own")),
+        filters => (Outcome::Ok, format!("{kind}: its filters are there ({})", filters.join(", "))),
     }
 }
 
