@@ -233,6 +233,16 @@ fn mounts() -> Vec<Sample> {
             vec![mount(json!({})), mount(json!({"read_only": true}))],
         ),
         sample(
+            "mount-errors",
+            mount(json!({"errors": 3, "last_error_ms": 1_768_400_000_000_i64})),
+            "is damaged: 3 errors",
+            vec![
+                mount(json!({})),
+                mount(json!({"errors": 0})),
+                mount(json!({"errors": 3, "remounted_read_only": true})),
+            ],
+        ),
+        sample(
             "mount-missing",
             mount(json!({"mounted": false})),
             "/data is not mounted",

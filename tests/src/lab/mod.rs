@@ -3,6 +3,7 @@
 pub mod chrony;
 pub mod cups;
 pub mod disk;
+pub mod initramfs;
 pub mod ipp_listener;
 pub mod ipp_printer;
 pub mod journald;
@@ -13,3 +14,4 @@ pub mod past;
 pub mod process;
 pub mod queues;
 pub mod snmp;
+pub mod vm;

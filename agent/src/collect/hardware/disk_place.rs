@@ -23,7 +23,8 @@ pub(super) struct Link {
 /// By a disk's place under /sys/devices, as its link in /sys/block says it.
 pub(super) fn link(host: &dyn Host, place: &str, folder: &str) -> Link {
     let parts: Vec<&str> = place.trim_start_matches("../").split('/').collect();
-    let line = |path: String| host.line(&path).unwrap_or_default();
+    // Bridges and emulated links say "<unknown>" or "Unknown".
+    let line = |path: String| host.line(&path).filter(|text| !text.contains("nknown")).unwrap_or_default();
     // The last port of a USB device: "2-1.4", before its interface "2-1.4:1.0".
     if let Some(place) = parts.iter().position(|part| is_usb_port(part)) {
         let ports = parts.get(place..).unwrap_or_default();

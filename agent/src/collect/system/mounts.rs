@@ -22,6 +22,9 @@ const MOUNTS_MAX: usize = 500;
 const WRITABLE: [&str; 12] =
     ["bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "ntfs3", "vfat", "xfs", "zfs"];
 
+/// Options by which a file system says that an error ended writing to it.
+const STOPPED: [&str; 2] = ["emergency_ro", "shutdown"];
+
 fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let mountinfo = host.text("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
     let mut missing = Vec::new();
@@ -35,7 +38,12 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
             String::new()
         }
     };
-    let (mounts, unread) = parse(&mountinfo, &fstab);
+    let (mut mounts, unread) = parse(&mountinfo, &fstab);
+    let booted_ms = booted_ms(&host.text("/proc/stat").unwrap_or_default());
+    for mount in &mut mounts {
+        damage(host, mount, booted_ms);
+    }
+    let mounts: Vec<Mount> = mounts.into_iter().map(|(mount, _device)| mount).collect();
     if unread > 0 {
         missing.push(format!("{unread} lines of /proc/self/mountinfo that do not read"));
     }
@@ -47,6 +55,33 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
         rows.missing(what);
     }
     Ok(rows)
+}
+
+/// What ext4 itself counted (Documentation/ABI/testing/sysfs-fs-ext4), by the name of the device in the kernel.
+fn damage(host: &dyn Host, (mount, device): &mut (Mount, String), booted_ms: Option<i64>) {
+    if !["ext2", "ext3", "ext4"].contains(&mount.r#type.as_str()) || !mount.mounted {
+        return;
+    }
+    let linked = host.link(&format!("/sys/dev/block/{device}")).ok();
+    let place = linked.as_deref().unwrap_or(&mount.source);
+    let name = place.rsplit('/').next().unwrap_or_default().to_owned();
+    let number = |file: &str| host.line(&format!("/sys/fs/ext4/{name}/{file}"))?.parse::<u64>().ok();
+    mount.errors = number("errors_count");
+    let seconds = number("last_error_time").filter(|seconds| *seconds > 0);
+    mount.last_error_ms = seconds.and_then(|seconds| i64::try_from(seconds).ok()?.checked_mul(1000));
+    let options = host.text(&format!("/proc/fs/ext4/{name}/options")).unwrap_or_default();
+    let stops = options.lines().any(|option| option == "errors=remount-ro");
+    let since_boot = mount.last_error_ms.zip(booted_ms).is_some_and(|(error, boot)| error >= boot);
+    if stops && since_boot && mount.errors.is_some_and(|errors| errors > 0) {
+        mount.read_only = true;
+        mount.remounted_read_only = true;
+    }
+}
+
+/// proc(5): "btime 1767250000" of /proc/stat.
+fn booted_ms(stat: &str) -> Option<i64> {
+    let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    seconds.trim().parse::<i64>().ok()?.checked_mul(1000)
 }
 
 /// One line of fstab.
@@ -75,8 +110,8 @@ fn wanted(fstab: &str) -> Vec<Wanted> {
     parsed.collect()
 }
 
-/// The mounts that hold data or stand in fstab, by mount point; and how many lines of mountinfo do not read.
-fn parse(mountinfo: &str, fstab: &str) -> (Vec<Mount>, usize) {
+/// The mounts that hold data or stand in fstab, by mount point, each with its device's number; and how many lines of mountinfo do not read.
+fn parse(mountinfo: &str, fstab: &str) -> (Vec<(Mount, String)>, usize) {
     let wanted = wanted(fstab);
     let asked = |point: &str| wanted.iter().find(|wanted| wanted.point == point);
     let (mut found, mut unread) = (BTreeMap::new(), 0);
@@ -89,31 +124,33 @@ fn parse(mountinfo: &str, fstab: &str) -> (Vec<Mount>, usize) {
         let known = holds_data(&mount.kind) || (mount.kind == "overlay" && mount.point == "/");
         // autofs waits where something will be mounted. What is mounted last at a place hides what was there before.
         if mount.kind != "autofs" && (known || wanted.is_some_and(|wanted| wanted.kind == mount.kind)) {
-            found.insert(mount.point.clone(), mounted(mount, wanted));
+            found.insert(mount.point.clone(), (mounted(&mount, wanted), mount.device));
         }
     }
     for line in &wanted {
-        found.entry(line.point.clone()).or_insert_with(|| absent(line));
+        found.entry(line.point.clone()).or_insert_with(|| (absent(line), String::new()));
     }
     (found.into_values().collect(), unread)
 }
 
-fn mounted(mount: mountinfo::Mount, wanted: Option<&Wanted>) -> Mount {
-    let read_only = mount.point_read_only || mount.beneath_read_only;
-    let by_error = mount.beneath_read_only && !mount.point_read_only;
+fn mounted(mount: &mountinfo::Mount, wanted: Option<&Wanted>) -> Mount {
+    let stopped = mount.options.iter().any(|option| STOPPED.contains(&option.as_str()));
+    let read_only = mount.point_read_only || mount.beneath_read_only || stopped;
+    let by_error = (mount.beneath_read_only || stopped) && !mount.point_read_only;
     let remounted = wanted.map_or(by_error, |wanted| !wanted.has("ro"));
     Mount {
         remounted_read_only: read_only && remounted && WRITABLE.contains(&mount.kind.as_str()),
         network: is_remote(&mount.kind),
-        mount_point: mount.point,
-        source: mount.source,
-        r#type: mount.kind,
+        mount_point: mount.point.clone(),
+        source: mount.source.clone(),
+        r#type: mount.kind.clone(),
         mounted: true,
-        options: mount.options,
+        options: mount.options.clone(),
         in_fstab: wanted.is_some(),
         fstab_options: wanted.map(|wanted| plain_options(&wanted.options)).unwrap_or_default(),
         at_boot: wanted.is_some_and(at_boot),
         read_only,
+        ..Mount::default()
     }
 }
 
@@ -143,7 +180,7 @@ mod tests {
 
     fn find(mountinfo: &str, point: &str) -> Mount {
         let (mounts, _unread) = parse(mountinfo, FSTAB);
-        mounts.into_iter().find(|mount| mount.mount_point == point).unwrap()
+        mounts.into_iter().find(|(mount, _device)| mount.mount_point == point).unwrap().0
     }
 
     #[test]
@@ -154,8 +191,9 @@ mod tests {
 
     #[test]
     fn without_fstab_only_a_difference_between_mount_and_file_system_tells() {
-        let told = |line: &str| parse(line, "").0.remove(0).remounted_read_only;
+        let told = |line: &str| parse(line, "").0.remove(0).0.remounted_read_only;
         assert!(told("22 1 8:1 / /mnt rw - xfs /dev/sda1 ro\n"));
+        assert!(told("22 1 8:1 / /mnt rw - ext4 /dev/sda1 rw,emergency_ro\n"));
         assert!(!told("22 1 8:1 / /mnt ro - xfs /dev/sda1 ro\n"));
         assert!(!told("22 1 8:1 / /mnt ro - xfs /dev/sda1 rw\n"));
     }
@@ -169,6 +207,15 @@ mod tests {
         let share = find("", "/mnt/my share");
         assert!(share.network && !share.at_boot);
         assert_eq!(share.fstab_options, ["x-systemd.automount", "vers=3.0"]);
+    }
+
+    #[test]
+    fn the_time_of_boot_is_read_or_not_known() {
+        assert_eq!(booted_ms("cpu 1 2\nbtime 1767250000\n"), Some(1_767_250_000_000));
+        assert_eq!(
+            (booted_ms(""), booted_ms("btime x\n"), booted_ms("btime 9223372036854775807\n")),
+            (None, None, None)
+        );
     }
 
     #[test]

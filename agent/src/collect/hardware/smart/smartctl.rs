@@ -64,6 +64,8 @@ pub(super) fn read(disk: &str, json: &Value, status: u32, now_ms: i64) -> anyhow
     };
     if let Some(message) = said("mode, exit(") {
         health.state = ASLEEP.into();
+        // The bit for "open failed" is meant otherwise here.
+        health.exit_bits.clear();
         health.reason.clone_from(message);
         return Ok(Answer::Told(Box::new(Smart { health, ..Smart::default() })));
     }
