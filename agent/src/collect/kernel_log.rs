@@ -244,6 +244,7 @@ mod tests {
     use std::fs;
 
     use deskside_proto::v1::Outcome;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::collect::{Registry, look};
@@ -377,5 +378,21 @@ mod tests {
         assert!(matches("mce:|AER:.*BadTLP", "pcieport: AER: x BadTLP"));
         assert!(!matches("AER:.*BadTLP", "BadTLP AER: x"));
         assert!(!matches("aer", "AER"));
+    }
+
+    proptest! {
+        // Each case writes two folders.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn no_answer_of_a_program_makes_it_panic(out: Vec<u8>, status in 0..3, text in r"(\{.{0,40}\}|[0-9TZ:,.+-]{0,30} .{0,20}|\[.{0,9}\] .)") {
+            let out = [text.as_bytes(), b"\n", &out].concat();
+            let _line = entry(&out);
+            let ran = |program: &'static str, arguments: Vec<&'static str>| (program, arguments, status, String::from_utf8_lossy(&out).into_owned());
+            let programs = [ran("journalctl", search("a")), ran("dmesg", DMESG.to_vec())];
+            for (program, arguments, status, out) in programs {
+                let (_folder, host) = host(&[(program, arguments, status, &out, "")]);
+                let _found = lines(&host, "a");
+            }
+        }
     }
 }

@@ -162,6 +162,8 @@ impl Base {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -184,6 +186,16 @@ mod tests {
         assert_eq!(base.an_hour(60_000, &row("0000:03:00.0", 350)), None);
         assert_eq!(base.an_hour(1_800_000, &row("0000:03:00.0", 50)), None);
         assert!(Base::read("garbage").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_counters_and_no_note_make_it_panic(text in r"([A-Za-z_]{0,9} ?-?[0-9]{0,21}\n?){0,6}", now_ms: i64, at_ms: i64, count: u64) {
+            let total = parse(&text);
+            prop_assert!(total.kinds.len() <= KINDS_MAX);
+            let row = PcieError { address: "a".into(), correctable: Some(count), ..PcieError::default() };
+            let _rate = Base { at_ms, text }.an_hour(now_ms, &row);
+        }
     }
 
     #[test]

@@ -103,6 +103,8 @@ pub(super) fn is_port(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn line(at_ms: i64, text: &str) -> Line {
@@ -144,5 +146,15 @@ mod tests {
         assert_eq!((dock.disconnected_ms.len(), dock.worst_hour(), dock.errors), (3, 2, 1));
         assert_eq!((dock.product.as_str(), dock.last_ms), ("USB Dock", Some(hour(1))));
         assert!(dock.is_trouble() && !ports["2-1"].is_trouble());
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_makes_it_panic(message in r"(usb|hub) .{0,12}(-port.{0,4})?: .{0,30}(port|over-current|: Product: ).{0,6}", at_ms: i64, now_ms: i64) {
+            let lines = [line(at_ms, &message), line(now_ms, &message)];
+            for (name, port) in ports(&lines, now_ms) {
+                prop_assert!(is_port(&name) && port.worst_hour() <= 2);
+            }
+        }
     }
 }
