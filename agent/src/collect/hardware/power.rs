@@ -58,7 +58,8 @@ fn feeding(supply: &Supply<'_>) -> PowerSource {
     let offered = voltage_max.zip(current_max).and_then(|(voltage, current)| product(voltage, current));
     PowerSource {
         name: supply.name.clone(),
-        kind: kind.to_lowercase(),
+        // Older kernels put the kind of USB into the type: "USB_PD".
+        kind: if kind.starts_with("USB") { "usb".to_owned() } else { kind.to_lowercase() },
         online,
         usb_type: in_use(&text("usb_type")),
         voltage_microvolts: supply.micro("voltage_now"),
