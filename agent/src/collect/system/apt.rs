@@ -15,6 +15,9 @@ const HISTORY: [&str; 2] = ["/var/log/apt/history.log", "/var/log/apt/history.lo
 /// dpkg's log, newest first.
 const DPKG_LOG: [&str; 2] = ["/var/log/dpkg.log", "/var/log/dpkg.log.1"];
 
+/// Most characters of a command. Why: it stands in the row of each package, and there are runs that name hundreds.
+const COMMAND_CHARS_MAX: usize = 256;
+
 /// One run of apt, or of a front end that uses its library.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Run {
@@ -41,24 +44,25 @@ pub(super) struct Change<'a> {
     pub(super) to_version: &'a str,
 }
 
-/// Texts of logs that are there, oldest first, and what of them could not be had.
+/// How many logs there were, and what of them could not be had.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
-    pub(super) texts: Vec<String>,
+    pub(super) found: usize,
     pub(super) missing: Vec<String>,
 }
 
-/// apt's history of the running month and the one before it.
-pub(super) fn history(host: &dyn Host) -> anyhow::Result<Logs> {
-    logs(host, &HISTORY)
+/// apt's history of the month before and of the running one, each shown in its turn.
+pub(super) fn history(host: &dyn Host, show: &mut dyn FnMut(&str)) -> anyhow::Result<Logs> {
+    logs(host, &HISTORY, show)
 }
 
-/// dpkg's log of the running month and the one before it.
-pub(super) fn dpkg_log(host: &dyn Host) -> anyhow::Result<Logs> {
-    logs(host, &DPKG_LOG)
+/// dpkg's log of the month before and of the running one, each shown in its turn.
+pub(super) fn dpkg_log(host: &dyn Host, show: &mut dyn FnMut(&str)) -> anyhow::Result<Logs> {
+    logs(host, &DPKG_LOG, show)
 }
 
-fn logs(host: &dyn Host, names: &[&str]) -> anyhow::Result<Logs> {
+/// Why shown and not returned: a log may be megabytes long, and one at a time is enough.
+fn logs(host: &dyn Host, names: &[&str], show: &mut dyn FnMut(&str)) -> anyhow::Result<Logs> {
     let mut logs = Logs::default();
     for name in names.iter().rev() {
         let (text, whole) = match log(host, name) {
@@ -76,7 +80,8 @@ fn logs(host: &dyn Host, names: &[&str]) -> anyhow::Result<Logs> {
         if !whole {
             logs.missing.push(format!("what stands behind the first {READ_BYTES_MAX} bytes of {name}"));
         }
-        logs.texts.push(text);
+        logs.found += 1;
+        show(&text);
     }
     Ok(logs)
 }
@@ -95,7 +100,9 @@ fn log(host: &dyn Host, name: &str) -> anyhow::Result<Option<(String, bool)>> {
             bytes
         };
         let whole = bytes.len() < READ_BYTES_MAX;
-        return Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), whole)));
+        let text = String::from_utf8(bytes);
+        let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        return Ok(Some((text, whole)));
     }
     Ok(None)
 }
@@ -120,7 +127,7 @@ fn run(paragraph: &str, local: &TimeZone) -> Option<Run> {
         match key {
             "Start-Date" => begun = zone::ms(value, local),
             "End-Date" => run.ended_ms = zone::ms(value, local),
-            "Commandline" => value.clone_into(&mut run.command),
+            "Commandline" => run.command = value.chars().take(COMMAND_CHARS_MAX).collect(),
             "Requested-By" => value.clone_into(&mut run.user),
             "Error" => value.clone_into(&mut run.error),
             "Install" | "Upgrade" | "Downgrade" | "Reinstall" | "Remove" | "Purge" => {

@@ -105,10 +105,15 @@ fn modules(host: &dyn Host, row: &mut Security, missing: &mut Vec<String>) {
         }
         Err(error) => missing.push(format!("security modules: {error}")),
     }
-    // "[none] integrity confidentiality"
-    let lockdown = host.line(&format!("{SECURITYFS}/lockdown")).unwrap_or_default();
-    row.lockdown =
-        lockdown.split_once('[').and_then(|(_before, rest)| rest.split_once(']')).map_or("", |(at, _)| at).into();
+    // "[none] integrity confidentiality"; kernels before 5.4 do not have it.
+    match host.text(&format!("{SECURITYFS}/lockdown")) {
+        Ok(modes) => {
+            let chosen = modes.split_once('[').and_then(|(_before, rest)| rest.split_once(']'));
+            row.lockdown = chosen.map_or("", |(mode, _after)| mode).into();
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => missing.push(format!("kernel lockdown: {error}")),
+    }
     let config = host.text("/etc/selinux/config").unwrap_or_default();
     let configured = config.lines().find_map(|line| line.trim().strip_prefix("SELINUX="));
     row.selinux_configured = configured.unwrap_or_default().trim().to_lowercase();

@@ -74,27 +74,28 @@ fn from_dpkg(
     all: &mut Vec<SoftwareChange>,
     missing: &mut Vec<String>,
 ) -> anyhow::Result<bool> {
-    let logs = apt::dpkg_log(host)?;
-    if logs.texts.is_empty() {
+    let zone = zone::of(host);
+    let mut runs: Vec<Run> = Vec::new();
+    let history =
+        apt::history(host, &mut |text| runs.extend(apt::runs(text, &zone).filter(|run| run.begun_ms >= since_ms)));
+    match history {
+        Ok(history) => missing.extend(history.missing),
+        Err(error) => missing.push(format!("who asked for the changes: {error:#}")),
+    }
+    let logs = apt::dpkg_log(host, &mut |text| {
+        for change in apt::changes(text, &zone).filter(|change| change.at_ms >= since_ms) {
+            // The log is in order: what comes later is newer. One more than is shown stays, so that the cut is told.
+            if all.len() >= 2 * ROWS_MAX {
+                all.drain(..ROWS_MAX - 1);
+            }
+            all.push(dpkg_row(&change, &runs));
+        }
+    })?;
+    missing.extend(logs.missing);
+    if logs.found == 0 {
         // Why: a machine whose log was taken away has not stood still.
         anyhow::ensure!(host.read(DPKG).is_err(), "dpkg is here, and /var/log/dpkg.log is not");
         return Ok(false);
-    }
-    missing.extend(logs.missing);
-    let zone = zone::of(host);
-    let mut runs: Vec<Run> = Vec::new();
-    match apt::history(host) {
-        Ok(history) => {
-            missing.extend(history.missing);
-            for text in &history.texts {
-                runs.extend(apt::runs(text, &zone).filter(|run| run.begun_ms >= since_ms));
-            }
-        }
-        Err(error) => missing.push(format!("who asked for the changes: {error:#}")),
-    }
-    for text in &logs.texts {
-        let late = apt::changes(text, &zone).filter(|change| change.at_ms >= since_ms);
-        all.extend(late.map(|change| dpkg_row(&change, &runs)));
     }
     Ok(true)
 }

@@ -64,10 +64,9 @@ fn apt_row(host: &dyn Host, missing: &mut Vec<String>) -> Option<Updates> {
         (row.refreshes_itself, row.installs_itself) = (Some(refreshes), Some(installs));
     }
     let local = zone::of(host);
-    if let Some(logs) = seen("apt's history", apt::history(host), missing) {
-        missing.extend(logs.missing);
-        logs.texts.iter().for_each(|text| history_into(text, &local, &mut row));
-    }
+    let history = apt::history(host, &mut |text| history_into(text, &local, &mut row));
+    let logs = seen("apt's history", history, missing).unwrap_or_default();
+    missing.extend(logs.missing);
     match host.text(UNATTENDED_LOG) {
         Ok(log) => unattended_into(&log, &local, &mut row),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
