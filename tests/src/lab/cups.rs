@@ -69,26 +69,27 @@ impl Cups {
         ensure!(Path::new(CUPSD).exists(), "{CUPSD} is missing: install cups and cups-client");
         let folder = tempfile::Builder::new().prefix("deskside-cups-").tempdir().context("making cupsd's folder")?;
         furnish(folder.path())?;
-        let log = fs::File::create(folder.path().join("log/stdout")).context("making cupsd's log")?;
-        let server = Command::new(CUPSD)
-            .arg("-f")
-            .arg("-c")
-            .arg(folder.path().join("etc/cupsd.conf"))
-            .arg("-s")
-            .arg(folder.path().join("etc/cups-files.conf"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().context("sharing cupsd's log")?)
-            .stderr(log)
-            .spawn()
-            .context("starting cupsd")?;
+        let server = launch(folder.path())?;
         let mut cups = Self { server, folder };
-        cups.until("cupsd answers", |cups| {
+        cups.ready()?;
+        Ok(cups)
+    }
+
+    /// Ends it, lets its folder be changed, and starts it anew.
+    pub fn restart_with(&mut self, change: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.stop();
+        change(self.folder.path())?;
+        self.server = launch(self.folder.path())?;
+        self.ready()
+    }
+
+    fn ready(&mut self) -> anyhow::Result<()> {
+        self.until("cupsd answers", |cups| {
             if let Some(status) = cups.server.try_wait().context("asking after cupsd")? {
                 bail!("cupsd ended at once ({status}): {}", cups.log());
             }
             Ok(cups.tool("lpstat", &["-r"]).is_ok_and(|said| said.contains("is running")))
-        })?;
-        Ok(cups)
+        })
     }
 
     /// The socket on which it listens; what `CUPS_SERVER` takes.
@@ -211,8 +212,8 @@ impl Cups {
     }
 }
 
-impl Drop for Cups {
-    fn drop(&mut self) {
+impl Cups {
+    fn stop(&mut self) {
         // Why not kill at once: asked politely, cupsd ends its backends too.
         let asked = rustix::process::Pid::from_raw(self.server.id().cast_signed())
             .is_some_and(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok());
@@ -226,6 +227,28 @@ impl Drop for Cups {
         drop(self.server.kill());
         drop(self.server.wait());
     }
+}
+
+impl Drop for Cups {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Starts cupsd on a furnished folder.
+fn launch(folder: &Path) -> anyhow::Result<Child> {
+    let log = fs::File::create(folder.join("log/stdout")).context("making cupsd's log")?;
+    Command::new(CUPSD)
+        .arg("-f")
+        .arg("-c")
+        .arg(folder.join("etc/cupsd.conf"))
+        .arg("-s")
+        .arg(folder.join("etc/cups-files.conf"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("sharing cupsd's log")?)
+        .stderr(log)
+        .spawn()
+        .context("starting cupsd")
 }
 
 fn poll(what: &str, mut ready: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
@@ -279,7 +302,7 @@ fn furnish(root: &Path) -> anyhow::Result<()> {
     fs::write(format!("{root}/etc/cups-files.conf"), places).context("writing cups-files.conf")?;
     let rules = format!(
         "LogLevel info\nListen {root}/state/cups.sock\nBrowsing Off\nWebInterface No\nDefaultAuthType None\n\
-         PreserveJobHistory Yes\nJobRetryInterval 2\n\
+         PreserveJobHistory Yes\nMaxJobs 0\nJobRetryInterval 2\n\
          <Location />\nOrder allow,deny\nAllow all\n</Location>\n\
          <Policy default>\nJobPrivateAccess all\nJobPrivateValues none\n<Limit All>\nOrder allow,deny\nAllow all\n</Limit>\n</Policy>\n"
     );
