@@ -17,6 +17,7 @@ use deskside_tests::lab::cups::Cups;
 use deskside_tests::lab::ipp_listener::{IppListener, Says};
 use deskside_tests::lab::netns::Wired;
 use deskside_tests::lab::process::{Agent, Server, Technician, until};
+use deskside_tests::lab::snmp::{self, Snmp};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -238,6 +239,44 @@ fn a_printer_says_itself_whether_it_is_jammed_or_well() {
          lets its jobs print."
     );
     assert_eq!((paused.broken_at(), paused.fine), ("queue", false));
+}
+
+/// Set where the test runs itself again inside the namespace.
+const INSIDE: &str = "DESKSIDE_TEST_INSIDE";
+
+/// A printer that is jammed, as RFC 2790 and RFC 3805 tell it: sysDescr, hrDeviceStatus down, the bit of a jam, an alert.
+const JAMMED: &str = "1.3.6.1.2.1.1.1.0|4|Acme Laser\n1.3.6.1.2.1.25.3.2.1.5.1|2|5\n1.3.6.1.2.1.25.3.5.1.2.1|4x|04\n\
+    1.3.6.1.2.1.43.18.1.1.8.1.1|4|Jam in tray 2\n";
+
+#[test]
+fn a_printer_that_takes_pages_only_is_asked_by_snmp() {
+    if std::env::var_os(INSIDE).is_none() {
+        snmp::install().unwrap();
+        let wired = Wired::new().unwrap();
+        wired.at_desk("link set lo up").unwrap();
+        let own = std::env::current_exe().unwrap();
+        let name = "a_printer_that_takes_pages_only_is_asked_by_snmp";
+        let inside = wired.command(&own).args(["--exact", name, "--nocapture"]).env(INSIDE, "1").output().unwrap();
+        let said = [inside.stdout, inside.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(inside.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let cups = Cups::start().unwrap();
+    cups.add_queue("front", "socket://127.0.0.1").unwrap();
+    let pages = TcpListener::bind("127.0.0.1:9100").unwrap();
+    let silent = test(&cups, "front", None);
+    assert_eq!((silent.step("answer").0, silent.fine), ("unknown", true));
+    assert!(silent.verdict().contains("is whole as far as it can be seen; neither SNMP nor IPP is answered"));
+
+    let _snmp = Snmp::start("127.0.0.1:161".parse().unwrap(), JAMMED).unwrap();
+    let jammed = test(&cups, "front", None);
+    assert_eq!(
+        jammed.verdict(),
+        "The printer at 127.0.0.1 says that it is stopped: paper jam (\"Jam in tray 2\"); name, route, port and answer are fine."
+    );
+    assert!(jammed.step("answer").1.starts_with("answers SNMP "), "{}", jammed.step("answer").1);
+    drop(pages);
 }
 
 #[test]
