@@ -21,6 +21,9 @@ const TEXT_BYTES_MAX: usize = 300;
 const ASLEEP: [&str; 3] = ["PM: suspend entry", "PM: hibernation: hibernation entry", "PM: hibernation entry"];
 const AWAKE: [&str; 3] = ["PM: suspend exit", "PM: hibernation: hibernation exit", "PM: hibernation exit"];
 
+/// What is said when the journal's own file system is about to go, before the rest does: nothing can be logged of the end then.
+const CLOSED: [&str; 2] = ["client request to relinquish", "Flush Journal to Persistent Storage"];
+
 /// Decides by the marks of one boot, newest first. Without a word about its end `ended` stays empty.
 pub(super) fn from_marks(boot: &mut BootRecord, marks: &[Entry], last_ms: i64) {
     let (mut clean, mut asked) = (false, false);
@@ -67,8 +70,13 @@ pub(super) fn from_last_lines(boot: &mut BootRecord, lines: &[Entry]) {
         (Some(asleep), Some(awake)) => asleep < awake,
         (asleep, _) => asleep.is_some(),
     };
+    let closed = boot.ended == "cut_off_stopping";
+    let closed = closed && messages.iter().any(|(_kernel, message)| CLOSED.iter().any(|words| message.contains(words)));
     if slept {
         boot.ended = "cut_off_asleep".into();
+    } else if closed {
+        boot.ended = "unknown".into();
+        set(&mut boot.reason, "the journal was closed before the machine was down");
     } else if boot.ended.is_empty() {
         boot.ended = "cut_off".into();
     }
@@ -162,6 +170,14 @@ mod tests {
     fn an_end_that_was_asked_for_and_not_reached_hung() {
         let marks = [(990_000, ASKED, "System is powering down.")];
         assert_eq!(ended(&marks, &[]), ("cut_off_stopping".into(), "poweroff".into(), String::new()));
+    }
+
+    #[test]
+    fn a_journal_that_was_closed_before_the_end_says_nothing_of_it() {
+        let marks = [(990_000, ASKED, "System is rebooting.")];
+        let closing = (999_000, "", "Stopping systemd-journal-flush.service - Flush Journal to Persistent Storage...");
+        assert_eq!(ended(&marks, &[closing]).0, "unknown");
+        assert_eq!(ended(&[], &[closing]).0, "cut_off");
     }
 
     #[test]
