@@ -8,10 +8,14 @@
 )]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use deskside_server::diagnose::rules::{self, check_rule};
+use deskside_tests::lab::initramfs::Initramfs;
 use deskside_tests::lab::mockdev::Machine;
+use deskside_tests::lab::process::program;
+use deskside_tests::lab::vm::{Kernel, Vm};
 use serde_json::{Value, json};
 
 const TABLES: [&str; 6] = ["temperatures", "fans", "power", "batteries", "gpus", "monitors"];
@@ -230,4 +234,82 @@ fn a_graphics_card_that_sleeps_is_not_asked_what_would_wake_it() {
         assert_eq!(rows(&said, table)[0]["problem"], "its device sleeps and was not woken");
     }
     assert_eq!(findings(&said).len(), 2);
+}
+
+/// What the kernel needs for the devices of the virtual machine; vivid makes up cameras.
+const MODULES: [&str; 12] = [
+    "virtio_pci",
+    "virtio_gpu",
+    "nvme",
+    "xhci_pci",
+    "hid_generic",
+    "usbhid",
+    "evdev",
+    "vivid",
+    "snd_hda_codec_generic",
+    "snd_hda_intel",
+    "snd_usb_audio",
+    "psmouse",
+];
+
+const TOOLS: [&str; 6] = ["sh", "mount", "insmod", "poweroff", "sleep", "grep"];
+
+const SCRIPT: &str = "#!/bin/sh
+export PATH=/bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
+for module in /modules/*; do insmod $module; done
+until [ -e /sys/class/drm/card0-Virtual-1/status ] && [ -e /sys/class/hwmon/hwmon0/name ] && [ -e /sys/class/sound/hwC0D0 ] \\
+  && [ -e /sys/class/video4linux/video0 ] && grep -q 'USB Tablet' /proc/bus/input/devices; do sleep 0.1; done
+exec > /dev/ttyS1
+deskside-agent collect temperatures fans power gpus monitors inputs sound cameras --json
+poweroff -f
+";
+
+#[test]
+fn a_real_kernel_tells_its_screen_its_sensors_its_sound_its_inputs_and_its_cameras() {
+    let mut vm = Vm::new().unwrap();
+    let disk = vm.image("disk", 16 * 1024 * 1024).unwrap();
+    vm.with("-vga", "none".into());
+    vm.with("-device", "virtio-vga,xres=1280,yres=800,edid=on,max_outputs=2".into());
+    vm.with("-audiodev", "none,id=silence".into());
+    for device in ["ich9-intel-hda", "hda-duplex,audiodev=silence", "qemu-xhci", "usb-kbd", "usb-tablet"] {
+        vm.with("-device", device.into());
+    }
+    vm.with("-drive", format!("file={},if=none,format=raw,id=disk", disk.display()));
+    vm.with("-device", "nvme,serial=LAB,drive=disk".into());
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm");
+    let kernel = Kernel::fetched(&kept).unwrap();
+    let mut root = Initramfs::with_busybox(&TOOLS).unwrap();
+    root.program("/bin/deskside-agent", &program("deskside-agent").unwrap(), vm.folder()).unwrap();
+    root.modules(&kernel.modules.join("kernel"), &MODULES).unwrap();
+    root.file("/init", SCRIPT);
+    let readings: Vec<Value> = serde_json::from_str(&vm.run(&kernel, &root).unwrap()).unwrap();
+    let said: Value =
+        readings.into_iter().map(|reading| (reading["table"].as_str().unwrap().to_owned(), reading)).collect();
+
+    let disk = row(&said, "temperatures", "chip", "nvme");
+    assert_eq!(
+        (&disk["device"], &disk["part"], &disk["label"]),
+        (&json!("nvme0"), &json!("disk"), &json!("Composite"))
+    );
+    assert!(disk["temperature_celsius"].is_f64() && disk["critical_celsius"].is_f64(), "{disk:#}");
+    assert_eq!((&said["fans"]["outcome"], &said["power"]["outcome"]), (&json!("empty"), &json!("empty")));
+    let gpu = row(&said, "gpus", "card", "card0");
+    assert_eq!((&gpu["ids"], &gpu["primary"]), (&json!("1af4:1050"), &json!(true)));
+    let screen = row(&said, "monitors", "connector", "Virtual-1");
+    assert_eq!((&screen["gpu"], &screen["model"]), (&gpu["address"], &json!("QEMU Monitor")));
+    assert!(screen["native_mode"].as_str().unwrap().starts_with("1280x800@") && screen["problem"] == "", "{screen:#}");
+    assert_eq!(row(&said, "monitors", "connector", "Virtual-2")["status"], "disconnected");
+    let keyboard = row(&said, "inputs", "name", "QEMU QEMU USB Keyboard");
+    assert_eq!(
+        (&keyboard["kind"], &keyboard["bus"], &keyboard["ids"]),
+        (&json!("keyboard"), &json!("usb"), &json!("0627:0001"))
+    );
+    assert_eq!(row(&said, "inputs", "name", "QEMU QEMU USB Tablet")["kind"], "mouse");
+    let sound = row(&said, "sound", "driver", "snd_hda_intel");
+    assert_eq!(
+        (&sound["codecs"], &sound["streams"]),
+        (&json!(["QEMU Generic"]), &json!(["Generic Analog (playback and capture)"]))
+    );
+    assert_eq!(row(&said, "cameras", "node", "video0")["driver"], "vivid");
 }
