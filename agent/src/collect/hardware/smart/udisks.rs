@@ -10,7 +10,7 @@ use deskside_proto::v1::{DiskAttribute, DiskHealth};
 use serde_json::Value;
 
 use super::json::{flag, number, small, text};
-use super::{Found, Smart, UDISKS, ata};
+use super::{DISK_MAX, Found, Smart, UDISKS, ata};
 use crate::host::Host;
 
 const SERVICE: &str = "org.freedesktop.UDisks2";
@@ -64,7 +64,7 @@ pub(super) fn ask(host: &dyn Host, disks: &[String]) -> anyhow::Result<Found> {
 /// One call; the answer's JSON.
 fn call(host: &dyn Host, path: &str, interface: &str, more: &[&str]) -> anyhow::Result<Value> {
     let arguments = [&["--system", "--json=short", "call", SERVICE, path, interface], more].concat();
-    let ran = host.run("busctl", &arguments)?;
+    let ran = host.run_shared("busctl", &arguments, DISK_MAX)?;
     if ran.status != Some(0) {
         let said = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
         if ABSENT.iter().any(|part| said.contains(part)) {
