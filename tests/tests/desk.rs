@@ -65,13 +65,15 @@ async fn scripts_find_the_shapes_that_were_promised() {
     let ticket = house.desk_json(&["ticket", "new", "no sound", "--device", id]).unwrap();
     assert_eq!((&ticket["number"], &ticket["status"]), (&1.into(), &"open".into()));
     let escalated = house.desk_json(&["ticket", "escalate", "1", "--wait"]).unwrap();
-    assert_eq!(escalated["collections"][0]["state"], "done");
+    // A machine that cannot show all of itself, like one without a journal, says so: then it is partial.
+    let ended = &escalated["collections"][0];
+    assert!(["done", "partial"].iter().any(|state| ended["state"] == *state), "{ended:#}");
     house.desk_json(&["ticket", "note", "1", "called back"]).unwrap();
     let case = house.desk_json(&["ticket", "show", "1"]).unwrap();
     assert_eq!(keys(&case), set("ticket devices collections evidence events"));
     assert!(case["events"].as_array().unwrap().iter().any(|event| event["text"] == "called back"));
     let part = &case["collections"][0]["parts"][0];
-    assert_eq!(keys(part), set("name outcome reason rows bytes"));
+    assert_eq!(keys(part), set("name outcome reason rows bytes found"));
 }
 
 #[tokio::test]

@@ -59,6 +59,15 @@ fn list(value: &Json) -> &[Json] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
+/// The collection came, and what is not whole in it says why: few test machines have a journal or show their hardware.
+fn has_ended(collection: &Json) {
+    assert!(["done", "partial"].iter().any(|state| collection["state"] == *state), "{collection:#}");
+    let whole = |part: &&Json| ["ok", "empty"].iter().any(|outcome| part["outcome"] == *outcome);
+    let (whole, not_whole): (Vec<&Json>, Vec<&Json>) = list(&collection["parts"]).iter().partition(whole);
+    assert!(whole.iter().any(|part| part["name"] == "os"), "{collection:#}");
+    assert!(not_whole.iter().all(|part| part["reason"] != ""), "{collection:#}");
+}
+
 #[test]
 fn from_a_stuck_queue_to_evidence_on_the_ticket() -> anyhow::Result<()> {
     let cups = Cups::start()?;
@@ -68,7 +77,7 @@ fn from_a_stuck_queue_to_evidence_on_the_ticket() -> anyhow::Result<()> {
     house.known(&["printers", "print_jobs", "disks", "interfaces", "log_events", "os"])?;
     let ticket = house.ticket()?;
     let escalated = house.technician.json(&["ticket", "escalate", &ticket, "--wait"])?;
-    assert_eq!(escalated["collections"][0]["state"], "done", "{escalated:#}");
+    has_ended(&escalated["collections"][0]);
 
     let case = house.technician.json(&["ticket", "show", &ticket])?;
     assert_eq!(case["ticket"]["level"], 2);
@@ -130,7 +139,7 @@ fn a_device_that_is_off_gives_its_evidence_when_it_is_back() -> anyhow::Result<(
     house.agent.run()?;
     let id = collection["id"].as_str().context("a collection has an id")?;
     let ended = house.technician.json(&["collection", "wait", id])?;
-    assert_eq!(ended["state"], "done", "{ended:#}");
+    has_ended(&ended);
     let evidence = ended["evidence_id"].as_str().context("evidence came")?;
     house.technician.json(&["evidence", "open", evidence])?;
     Ok(())
