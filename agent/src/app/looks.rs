@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::keeper::Keeper;
 use crate::collect::vitals::VITALS;
 use crate::collect::{Cadence, Collector, Os, Registry, look};
-use crate::host::Host;
+use crate::host::{Host, give_back_code};
 use crate::local::TableStatus;
 use crate::record::Entry;
 use crate::redact::Redactor;
@@ -24,6 +24,9 @@ const WISHES_MAX: usize = 16;
 
 /// Readings of looks that end close together are recorded together, so that the disk is woken once.
 const TOGETHER: Duration = Duration::from_millis(250);
+
+/// The code that looks ran is given back this often.
+const GIVE_BACK_EVERY: Duration = Duration::from_mins(1);
 
 /// How far ahead a sleep without an end goes.
 const FAR: Duration = Duration::from_hours(1);
@@ -81,6 +84,7 @@ pub(super) struct Looker {
     /// Readings that are to be recorded together, and since when they wait.
     taken: Vec<Entry>,
     taken_at: Option<Instant>,
+    gave_back: Instant,
     back: mpsc::Sender<(&'static str, Reading)>,
     returned: mpsc::Receiver<(&'static str, Reading)>,
 }
@@ -113,6 +117,7 @@ impl Looker {
             recent: BTreeMap::new(),
             taken: Vec::new(),
             taken_at: None,
+            gave_back: Instant::now(),
             back,
             returned,
         }
@@ -263,6 +268,10 @@ impl Looker {
         }
         if let Err(error) = self.keeper.append(self.eye.host.now_ms(), entries).await {
             tracing::error!(%error, "not recorded");
+        }
+        if self.gave_back.elapsed() >= GIVE_BACK_EVERY {
+            give_back_code();
+            self.gave_back = Instant::now();
         }
     }
 }

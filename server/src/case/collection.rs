@@ -253,11 +253,11 @@ impl Course {
         parts.extend(absent);
         let came = |part: &&PartOutcome| matches!(part.outcome(), Outcome::Ok | Outcome::Empty | Outcome::Unsupported);
         let whole = parts.iter().filter(came).count();
-        let short = parts.iter().filter(|part| !came(part));
-        let short: Vec<String> =
-            short.map(|part| format!("{} ({}: {})", part.name, show::outcome(part.outcome()), part.reason)).collect();
-        let absent = parts.iter().filter(|part| part.outcome() == Outcome::Unsupported);
-        let absent: Vec<&str> = absent.map(|part| part.name.as_str()).collect();
+        let names = |outcome: fn(&PartOutcome) -> bool| -> Vec<&str> {
+            parts.iter().filter(|part| outcome(part)).map(|part| part.name.as_str()).collect()
+        };
+        let absent = names(|part| part.outcome() == Outcome::Unsupported);
+        let short: Vec<&str> = parts.iter().filter(|part| !came(part)).map(|part| part.name.as_str()).collect();
         let (state, note) = if parts.is_empty() {
             (CollectionState::Partial, "the device sent no parts".to_owned())
         } else if short.is_empty() && absent.is_empty() {

@@ -156,14 +156,20 @@ fn parts(screen: Screen, indent: usize, collection: &v1::Collection) -> io::Resu
         screen.beside("", indent, &format!("{}: {}", part.name, part.found))?;
     }
     let mut fates: BTreeMap<(i32, &str), Vec<&str>> = BTreeMap::new();
+    let mut absent: Vec<&str> = Vec::new();
     for part in &collection.parts {
-        if !matches!(part.outcome(), Outcome::Ok | Outcome::Empty) {
+        if part.outcome() == Outcome::Unsupported {
+            absent.push(&part.name);
+        } else if !matches!(part.outcome(), Outcome::Ok | Outcome::Empty) {
             fates.entry((part.outcome, &part.reason)).or_default().push(&part.name);
         }
     }
     for ((outcome, reason), names) in fates {
         let outcome = show::outcome(Outcome::try_from(outcome).unwrap_or_default());
         screen.beside("", indent, &format!("{outcome}: {} ({reason})", names.join(", ")))?;
+    }
+    if !absent.is_empty() {
+        screen.beside("", indent, &format!("not on this machine, or no means to see it: {}", absent.join(", ")))?;
     }
     Ok(())
 }

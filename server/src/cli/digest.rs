@@ -87,6 +87,7 @@ fn tell_one(tell: Tell, reply: ShowReply, now_ms: i64) -> Option<(String, Vec<St
     let schema = reply.schema?;
     let sheet = Sheet::open(&schema, reply.reading.as_ref()?);
     let mut lines = tell(&Rows { sheet: &sheet, now_ms });
+    lines.retain(|line| !line.is_empty());
     let more = lines.len().saturating_sub(LINES_MAX);
     if more > 0 {
         lines.truncate(LINES_MAX);

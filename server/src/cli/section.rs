@@ -77,10 +77,12 @@ fn unseen(screen: Screen, states: &[&TableState]) -> io::Result<()> {
         fates.entry((state.outcome, &state.reason)).or_default().push(&state.table);
     }
     for ((outcome, reason), tables) in fates {
-        let label = tables.join(", ");
-        let column = (LABEL + 2).max(label.chars().count() + 2);
-        let outcome = Outcome::try_from(outcome).unwrap_or_default();
-        screen.beside(&label, column, &sheet::words(outcome, reason))?;
+        let label = match Outcome::try_from(outcome).unwrap_or_default() {
+            Outcome::Unsupported => "not here".to_owned(),
+            Outcome::Ok | Outcome::Empty | Outcome::Partial => "in part".to_owned(),
+            other => show::outcome(other).replace('_', " "),
+        };
+        screen.beside(&label, LABEL + 2, &format!("{}: {reason}", tables.join(", ")))?;
     }
     Ok(())
 }
