@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::keeper::Keeper;
 use crate::collect::vitals::VITALS;
 use crate::collect::{Cadence, Collector, Os, Registry, look};
-use crate::host::{Host, give_back_code};
+use crate::host::{Host, give_back_program};
 use crate::local::TableStatus;
 use crate::record::Entry;
 use crate::redact::Redactor;
@@ -25,8 +25,8 @@ const WISHES_MAX: usize = 16;
 /// Readings of looks that end close together are recorded together, so that the disk is woken once.
 const TOGETHER: Duration = Duration::from_millis(250);
 
-/// The code that looks ran is given back this often.
-const GIVE_BACK_EVERY: Duration = Duration::from_mins(1);
+/// What looks ran of the program is given back this long after they were recorded: by then they are on their way.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(3);
 
 /// How far ahead a sleep without an end goes.
 const FAR: Duration = Duration::from_hours(1);
@@ -84,7 +84,7 @@ pub(super) struct Looker {
     /// Readings that are to be recorded together, and since when they wait.
     taken: Vec<Entry>,
     taken_at: Option<Instant>,
-    gave_back: Instant,
+    give_back_at: Option<Instant>,
     back: mpsc::Sender<(&'static str, Reading)>,
     returned: mpsc::Receiver<(&'static str, Reading)>,
 }
@@ -117,7 +117,7 @@ impl Looker {
             recent: BTreeMap::new(),
             taken: Vec::new(),
             taken_at: None,
-            gave_back: Instant::now(),
+            give_back_at: None,
             back,
             returned,
         }
@@ -136,7 +136,7 @@ impl Looker {
                 .next_ms()
                 .map_or_else(|| Instant::now() + FAR, |at| self.begun + Duration::from_millis(at));
             let flush = self.taken_at.map(|at| at + TOGETHER);
-            let wake = flush.map_or(tick, |flush| flush.min(tick));
+            let wake = [flush, self.give_back_at].into_iter().flatten().fold(tick, Instant::min);
             tokio::select! {
                 wish = wishes.recv() => match wish {
                     Some(Wish::Fresh(tables, reply)) => self.fresh(&tables, &reply),
@@ -153,6 +153,10 @@ impl Looker {
             }
             if self.taken_at.is_some_and(|at| at.elapsed() >= TOGETHER) {
                 self.record().await;
+            }
+            if self.give_back_at.is_some_and(|at| at <= Instant::now()) {
+                self.give_back_at = None;
+                give_back_program();
             }
         }
         self.record().await;
@@ -269,9 +273,6 @@ impl Looker {
         if let Err(error) = self.keeper.append(self.eye.host.now_ms(), entries).await {
             tracing::error!(%error, "not recorded");
         }
-        if self.gave_back.elapsed() >= GIVE_BACK_EVERY {
-            give_back_code();
-            self.gave_back = Instant::now();
-        }
+        self.give_back_at = Some(Instant::now() + GIVE_BACK_AFTER);
     }
 }

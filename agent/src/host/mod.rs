@@ -11,7 +11,7 @@ mod recorded;
 mod recording;
 mod snmp;
 
-pub use live::{Live, LiveOptions, SnmpConfig, give_back_code, hold_little_memory};
+pub use live::{Live, LiveOptions, SnmpConfig, give_back_program, hold_little_memory};
 pub use recorded::Recorded;
 pub use recording::{Clean, Recording, Size};
 pub use snmp::{Oid, SNMP_PORT, SnmpAnswer, SnmpAsk, SnmpValue};

@@ -1,6 +1,5 @@
 //! What the agent asks of its own allocator, and of the kernel for its own program.
 
-use std::fs;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -28,33 +27,55 @@ pub fn hold_little_memory() {
     }
 }
 
-/// Where the code of this program lies in memory; absent where the system does not say.
-static CODE: LazyLock<Option<Range<usize>>> =
-    LazyLock::new(|| code(&fs::read_to_string("/proc/self/maps").ok()?, give_back_code as fn() as usize));
+/// Where the code and the constants of this program lie in memory; empty where the system does not say.
+static PROGRAM: LazyLock<Vec<Range<usize>>> = LazyLock::new(segments);
 
-/// Lets go of the pages of the program's own code; those that are needed again are mapped again from the page cache as they are run. Why:
-/// a look at everything runs most of the program once, and what it ran would stay for the hours in which little of it is needed.
-pub fn give_back_code() {
+/// Lets go of the pages of the program's own code and constants; those that are needed again are mapped again from the page cache as they are
+/// used. Why: looks run most of the program for a moment, and what they ran would stay for the time in which little of it is needed.
+pub fn give_back_program() {
     #[cfg(target_os = "linux")]
-    if let Some(code) = CODE.clone() {
-        // SAFETY: the range is one mapping of this program's file, private and not writable, so no page of it differs from the file; the
-        // kernel maps it again from there at the next instruction. It stays mapped for as long as the program runs.
-        #[allow(unsafe_code, reason = "no safe crate offers madvise on one's own code")]
-        let given = unsafe { libc::madvise(code.start as *mut libc::c_void, code.len(), libc::MADV_DONTNEED) };
+    for segment in PROGRAM.iter() {
+        // SAFETY: the range lies within a segment of this program's file that is mapped privately and never writable, so no page of it
+        // differs from the file; the kernel maps it again from there at the next access. It stays mapped for as long as the program runs.
+        #[allow(unsafe_code, reason = "no safe crate offers madvise on one's own program")]
+        let given = unsafe { libc::madvise(segment.start as *mut libc::c_void, segment.len(), libc::MADV_DONTNEED) };
         if given != 0 {
-            tracing::debug!(error = %std::io::Error::last_os_error(), "the code stays in memory");
+            tracing::debug!(error = %std::io::Error::last_os_error(), "the program stays in memory");
         }
     }
 }
 
-/// The mapping of /proc/PID/maps (proc(5)) that holds an address, where it may be run and not written.
-fn code(maps: &str, address: usize) -> Option<Range<usize>> {
-    maps.lines().find_map(|line| {
-        let mut words = line.split_ascii_whitespace();
-        let (from, to) = words.next()?.split_once('-')?;
-        let range = usize::from_str_radix(from, 16).ok()?..usize::from_str_radix(to, 16).ok()?;
-        (words.next()? == "r-xp" && range.contains(&address)).then_some(range)
-    })
+/// The loaded segments of this program that are never writable, by its program headers (elf(5)), in whole pages.
+fn segments() -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: dl_iterate_phdr(3) calls `note` with descriptions that are valid during the call, and hands on the pointer to `found`.
+        #[allow(unsafe_code, reason = "no safe crate offers the program's own headers")]
+        unsafe {
+            libc::dl_iterate_phdr(Some(note), (&raw mut found).cast());
+        }
+    }
+    found
+}
+
+/// Notes the segments of the first object, which is the program itself, and ends the listing.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "called by the dynamic linker")]
+unsafe extern "C" fn note(object: *mut libc::dl_phdr_info, _size: usize, found: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the linker's description is valid during this call, and `found` is the list that `segments` gave.
+    let (object, found) = unsafe { (&*object, &mut *found.cast::<Vec<Range<usize>>>()) };
+    // SAFETY: the linker says where its headers are, and how many.
+    let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)) };
+    let page = rustix::param::page_size();
+    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0) {
+        let start = (object.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
+        let whole = start.next_multiple_of(page)..(start + header.p_memsz as usize) / page * page;
+        if whole.start < whole.end {
+            found.push(whole);
+        }
+    }
+    1
 }
 
 #[cfg(test)]
@@ -62,20 +83,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_is_the_mapping_that_is_run_and_not_written() {
-        let maps = "1000-2000 r--p 00000000 fe:00 7 /usr/bin/a\n2000-5000 r-xp 00001000 fe:00 7 /usr/bin/a\n\
-                    5000-6000 rw-p 00004000 fe:00 7 /usr/bin/a\n6000-7000 rwxp 00000000 00:00 0\ngarbage\n";
-        assert_eq!(code(maps, 0x2fff), Some(0x2000..0x5000));
-        assert_eq!(code(maps, 0x5000), None, "what may be written may differ from the file");
-        assert_eq!(code(maps, 0x6800), None);
-        assert_eq!(code("", 0x2fff), None);
+    fn what_is_given_back_is_code_and_constants_and_nothing_that_is_written() {
+        static CONSTANT: [u8; 65_536] = [7; 65_536];
+        static WRITTEN: std::sync::Mutex<[u8; 65_536]> = std::sync::Mutex::new([7; 65_536]);
+        let holds = |address: usize| PROGRAM.iter().any(|segment| segment.contains(&address));
+        assert!(holds(segments as fn() -> Vec<Range<usize>> as usize));
+        assert!(holds(CONSTANT.as_ptr() as usize + 32_768));
+        assert!(!holds(WRITTEN.lock().unwrap().as_ptr() as usize + 32_768));
+        assert!(!holds((&raw const PROGRAM) as usize));
     }
 
     #[test]
-    fn the_program_runs_on_after_its_code_was_given_back() {
-        assert!(CODE.is_some());
+    fn the_program_runs_on_after_it_was_given_back() {
         for _time in 0..3 {
-            give_back_code();
+            give_back_program();
             assert_eq!("it runs".to_uppercase(), "IT RUNS");
         }
     }
