@@ -1,6 +1,9 @@
 //! What fails between a document and a printer, on a real print server: backends and filters of our own that fail as real ones do.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::io::Read;
+use std::net::TcpListener;
+
 use deskside_proto::v1::{Finding, PrintDriver, PrintError, PrintJob, PrintServer};
 use deskside_tests::lab::cups::Cups;
 use deskside_tests::lab::queues::{diagnosed, diagnosed_later, job, printer, rows};
@@ -159,6 +162,26 @@ fn a_wrong_address_is_seen_while_cups_tries_for_ever() {
     let told =
         [of(&found, "print-device-unreachable", "moved"), of(&found, "print-device-connecting", "moved")].concat();
     assert!(!told.is_empty() && told.iter().all(|found| found.next_step.contains("127.66.66.66")), "{found:#?}");
+}
+
+#[test]
+fn a_printer_that_dies_in_the_middle_of_a_job_is_not_taken_for_one_that_prints() {
+    let cups = Cups::start().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    cups.add_queue("dies", &format!("socket://{address}/?contimeout=2")).unwrap();
+    let id = cups.submit("dies", &"a long letter\n".repeat(600_000)).unwrap();
+    let mut taken = [0; 65_536];
+    let (mut printer_side, _backend) = listener.accept().unwrap();
+    printer_side.read_exact(&mut taken).unwrap();
+    // It goes with the rest of the job unread, and nobody listens any more.
+    drop((printer_side, listener));
+    cups.wait_until("the queue gives up", |cups| Ok(printer(cups, "dies")?.state == "stopped")).unwrap();
+    let (queue, job) = (printer(&cups, "dies").unwrap(), job(&cups, id).unwrap());
+    assert_eq!((queue.paused_by.as_str(), queue.queued_jobs), ("error", 1), "{queue:#?}");
+    assert!(job.state != "completed" && job.confirmed.is_none() && job.completed_ms.is_none(), "{job:#?}");
+    let found = diagnosed(&cups).unwrap();
+    assert_eq!(of(&found, "print-queue-stopped", "dies is stopped, jobs waiting: 1").len(), 1, "{found:#?}");
 }
 
 #[test]
