@@ -171,7 +171,7 @@ fn a_printer_that_dies_in_the_middle_of_a_job_is_not_taken_for_one_that_prints()
     let address = listener.local_addr().unwrap();
     cups.add_queue("dies", &format!("socket://{address}/?contimeout=2")).unwrap();
     let id = cups.submit("dies", &"a long letter\n".repeat(600_000)).unwrap();
-    let mut taken = [0; 65_536];
+    let mut taken = vec![0; 65_536];
     let (mut printer_side, _backend) = listener.accept().unwrap();
     printer_side.read_exact(&mut taken).unwrap();
     // It goes with the rest of the job unread, and nobody listens any more.
