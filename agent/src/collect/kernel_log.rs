@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind};
 use anyhow::Context;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value};
 
+use super::journalctl::{self, Entry};
 use super::logs::text;
 use crate::host::Host;
 
@@ -81,45 +81,17 @@ pub(in crate::collect) fn lines(host: &dyn Host, pattern: &str) -> anyhow::Resul
 /// Absent where there is no journal, or none that holds what the kernel says (containers).
 fn journal(host: &dyn Host, pattern: &str) -> anyhow::Result<Option<Found>> {
     let grep = format!("--grep={pattern}");
-    let Some(lines) = journalctl(host, &[&SEARCH[..], &[&grep]].concat())? else { return Ok(None) };
-    if lines.is_empty() && journalctl(host, &ANY)?.is_none_or(|any| any.is_empty()) {
+    let Some(lines) = said(host, &[&SEARCH[..], &[&grep]].concat())? else { return Ok(None) };
+    if lines.is_empty() && said(host, &ANY)?.is_none_or(|any| any.is_empty()) {
         return Ok(None);
     }
     Ok(Some(Found { lines, missing: None }))
 }
 
-fn journalctl(host: &dyn Host, arguments: &[&str]) -> anyhow::Result<Option<Vec<Line>>> {
-    let ran = match host.run("journalctl", arguments) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        ran => ran.context("running journalctl")?,
-    };
-    let complaint = String::from_utf8_lossy(&ran.stderr);
-    // Who may not read the journal is told so, and then gets nothing.
-    if complaint.contains("insufficient permissions") || complaint.contains("not seeing messages") {
-        return Err(io::Error::from(ErrorKind::PermissionDenied))
-            .context("reading the kernel's messages in the journal; the agent's user needs the group systemd-journal");
-    }
-    // Status 1 without a word is "nothing matches".
-    let nothing = complaint.trim().is_empty() || complaint.contains("No journal files were found");
-    let fine = ran.status == Some(0) || (ran.status == Some(1) && nothing);
-    anyhow::ensure!(fine, "journalctl ended with status {:?}: {}", ran.status, complaint.trim());
-    Ok(Some(ran.stdout.split(|byte| *byte == b'\n').filter_map(entry).collect()))
-}
-
-/// One entry as `journalctl --output=json` writes it: numbers are texts, and what is no text is a list of bytes.
-fn entry(line: &[u8]) -> Option<Line> {
-    let entry: Map<String, Value> = serde_json::from_slice(line).ok()?;
-    let string = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
-    let text = match entry.get("MESSAGE") {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(bytes)) => {
-            let bytes: Vec<u8> = bytes.iter().filter_map(|byte| byte.as_u64()?.try_into().ok()).collect();
-            String::from_utf8_lossy(&bytes).into_owned()
-        }
-        _ => String::new(),
-    };
-    let at_ms = string("__REALTIME_TIMESTAMP").parse::<i64>().ok()? / 1000;
-    Some(Line { at_ms, boot_id: string("_BOOT_ID").to_owned(), text })
+fn said(host: &dyn Host, arguments: &[&str]) -> anyhow::Result<Option<Vec<Line>>> {
+    let line = |entry: &Entry| Line { at_ms: entry.at_ms, boot_id: entry.boot_id(), text: entry.field("MESSAGE") };
+    let entries = journalctl::entries(host, arguments).context("looking for messages of the kernel")?;
+    Ok(entries.map(|entries| entries.iter().map(line).collect()))
 }
 
 /// Absent where there is no such file.
@@ -386,7 +358,7 @@ mod tests {
         #[test]
         fn no_answer_of_a_program_makes_it_panic(out: Vec<u8>, status in 0..3, text in r"(\{.{0,40}\}|[0-9TZ:,.+-]{0,30} .{0,20}|\[.{0,9}\] .)") {
             let out = [text.as_bytes(), b"\n", &out].concat();
-            let _line = entry(&out);
+            let _entries = journalctl::read(&out);
             let ran = |program: &'static str, arguments: Vec<&'static str>| (program, arguments, status, String::from_utf8_lossy(&out).into_owned());
             let programs = [ran("journalctl", search("a")), ran("dmesg", DMESG.to_vec())];
             for (program, arguments, status, out) in programs {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use deskside_proto::v1::Finding;
 use deskside_server::diagnose::rules::{self, check_rule};
 use serde_json::{Value, json};
 
@@ -49,25 +50,38 @@ fn samples() -> Vec<Sample> {
     topics.into_iter().flatten().collect()
 }
 
+fn ask(rule: &str, tables: &Value) -> Vec<Finding> {
+    check_rule(rule, tables).unwrap()
+}
+
+/// The rule finds this, once, with this in the title.
+fn finds(rule: &str, tables: &Value, title: &str) {
+    let found = ask(rule, tables);
+    assert_eq!(found.len(), 1, "{rule} on {tables}: {found:#?}");
+    let told = &found[0];
+    assert!(told.title.contains(title), "{rule}: {:?} lacks {title:?}", told.title);
+    for text in [&told.title, &told.cause, &told.next_step] {
+        assert!(!text.contains('{') && !text.is_empty(), "{rule}: {text}");
+    }
+}
+
+fn passes(rule: &str, tables: &Value) {
+    assert_eq!(ask(rule, tables), [], "{rule} on {tables}");
+}
+
 #[test]
 fn each_rule_finds_what_it_is_for() {
-    for Sample { rule, finds, title, .. } in samples() {
-        let found = check_rule(rule, &finds).unwrap();
-        assert_eq!(found.len(), 1, "{rule} on {finds}: {found:#?}");
-        let told = &found[0];
-        assert!(told.title.contains(title), "{rule}: {:?} lacks {title:?}", told.title);
-        for text in [&told.title, &told.cause, &told.next_step] {
-            assert!(!text.contains('{') && !text.is_empty(), "{rule}: {text}");
-        }
+    for Sample { rule, finds: tables, title, .. } in samples() {
+        finds(rule, &tables, title);
     }
 }
 
 #[test]
 fn each_rule_leaves_alone_what_only_looks_like_it() {
-    for Sample { rule, passes, .. } in samples() {
-        assert!(!passes.is_empty(), "{rule} has nothing that it must leave alone");
-        for rows in passes {
-            assert_eq!(check_rule(rule, &rows).unwrap(), [], "{rule} on {rows}");
+    for Sample { rule, passes: look_alikes, .. } in samples() {
+        assert!(!look_alikes.is_empty(), "{rule} has nothing that it must leave alone");
+        for tables in look_alikes {
+            passes(rule, &tables);
         }
     }
 }

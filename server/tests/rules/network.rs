@@ -1,27 +1,8 @@
 //! Rules about the network.
 
-use deskside_proto::v1::Finding;
-use deskside_server::diagnose::rules::check_rule;
 use serde_json::{Value, json};
 
-fn ask(rule: &str, tables: &Value) -> Vec<Finding> {
-    check_rule(rule, tables).unwrap()
-}
-
-/// The rule finds this, once, with this in the title.
-fn finds(rule: &str, tables: &Value, title: &str) {
-    let found = ask(rule, tables);
-    assert_eq!(found.len(), 1, "{rule} on {tables}: {found:#?}");
-    let told = &found[0];
-    assert!(told.title.contains(title), "{rule}: {:?} lacks {title:?}", told.title);
-    for text in [&told.title, &told.cause, &told.next_step] {
-        assert!(!text.contains('{') && !text.is_empty(), "{rule}: {text}");
-    }
-}
-
-fn passes(rule: &str, tables: &Value) {
-    assert_eq!(ask(rule, tables), [], "{rule} on {tables}");
-}
+use super::{finds, passes};
 
 fn interface(change: &Value) -> Value {
     let mut row = json!({

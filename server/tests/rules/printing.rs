@@ -1,29 +1,11 @@
 //! Rules about queues and jobs.
 
-use deskside_proto::v1::Finding;
-use deskside_server::diagnose::rules::{CHECKED_AT_MS, check_rule};
+use deskside_server::diagnose::rules::CHECKED_AT_MS;
 use serde_json::{Value, json};
 
+use super::{finds, passes};
+
 const MINUTE_MS: i64 = 60_000;
-
-fn ask(rule: &str, tables: &Value) -> Vec<Finding> {
-    check_rule(rule, tables).unwrap()
-}
-
-/// The rule finds this, once, with this in the title.
-fn finds(rule: &str, tables: &Value, title: &str) {
-    let found = ask(rule, tables);
-    assert_eq!(found.len(), 1, "{rule} on {tables}: {found:#?}");
-    let told = &found[0];
-    assert!(told.title.contains(title), "{rule}: {:?} lacks {title:?}", told.title);
-    for text in [&told.title, &told.cause, &told.next_step] {
-        assert!(!text.contains('{') && !text.is_empty(), "{rule}: {text}");
-    }
-}
-
-fn passes(rule: &str, tables: &Value) {
-    assert_eq!(ask(rule, tables), [], "{rule} on {tables}");
-}
 
 fn printer(change: &Value) -> Value {
     let mut row = json!({
