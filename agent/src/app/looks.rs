@@ -25,8 +25,9 @@ const WISHES_MAX: usize = 16;
 /// Readings of looks that end close together are recorded together, so that the disk is woken once.
 const TOGETHER: Duration = Duration::from_millis(250);
 
-/// What looks ran of the program is given back this long after they were recorded: by then they are on their way.
-const GIVE_BACK_AFTER: Duration = Duration::from_secs(3);
+/// What looks ran of the program is given back this long after the first of them was recorded. Why not after the last: where many tables are
+/// due together, the first are to be gone before the last have run.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(1);
 
 /// How far ahead a sleep without an end goes.
 const FAR: Duration = Duration::from_hours(1);
@@ -273,6 +274,6 @@ impl Looker {
         if let Err(error) = self.keeper.append(self.eye.host.now_ms(), entries).await {
             tracing::error!(%error, "not recorded");
         }
-        self.give_back_at = Some(Instant::now() + GIVE_BACK_AFTER);
+        self.give_back_at.get_or_insert(Instant::now() + GIVE_BACK_AFTER);
     }
 }
