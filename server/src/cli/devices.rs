@@ -3,7 +3,7 @@
 use std::io;
 
 use deskside_proto::v1::{
-    Device, Family, Finding, GetDeviceReply, GetDeviceRequest, ListDevicesRequest, PartOutcome, TableState,
+    Device, Fact, Family, Finding, GetDeviceReply, GetDeviceRequest, ListDevicesRequest, PartOutcome, TableState,
 };
 use deskside_proto::{catalog, show};
 
@@ -20,6 +20,9 @@ const UNKNOWN: &str = "unknown";
 
 /// A device's clock may be off by this much before it is said.
 const CLOCK_OFF_MS: i64 = 5_000;
+
+/// A value that is longer than this is words rather than a figure, a name or an address.
+const WORDS_CHARS: usize = 24;
 
 /// Width of the column of labels.
 pub(super) const LABEL: usize = 12;
@@ -144,6 +147,13 @@ fn title(screen: Screen, device: &Device) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a fact says something that cause and next step do not say in the same words.
+fn is_proof(finding: &Finding, fact: &Fact) -> bool {
+    let said = fact.value.chars().count() > WORDS_CHARS
+        && [&finding.cause, &finding.next_step].iter().any(|text| text.contains(&fact.value));
+    !matches!(fact.value.as_str(), "" | "-") && !said
+}
+
 /// What is wrong, worst first, with its proof, likely cause and next step.
 fn findings(screen: Screen, findings: &[&Finding]) -> io::Result<()> {
     if findings.is_empty() {
@@ -162,7 +172,8 @@ fn findings(screen: Screen, findings: &[&Finding]) -> io::Result<()> {
         if finding.severity == "notice" {
             continue;
         }
-        let facts: Vec<String> = finding.proof.iter().map(|fact| format!("{} {}", fact.name, fact.value)).collect();
+        let facts = finding.proof.iter().filter(|fact| is_proof(finding, fact));
+        let facts: Vec<String> = facts.map(|fact| format!("{} {}", fact.name, fact.value)).collect();
         let read = if finding.at_ms == 0 {
             String::new()
         } else {
@@ -186,5 +197,20 @@ fn unheard(screen: Screen, family: Family, parts: &[PartOutcome]) -> io::Result<
     match rows {
         0 => screen.line(line.dim("; `deskside ask` looks now")),
         rows => screen.line(line.plain(format!("; the evidence holds {rows} rows"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proof_leaves_out_what_is_empty_and_what_cause_or_next_step_say_already() {
+        let finding = Finding { cause: "The device ran out of paper hours ago.".into(), ..Finding::default() };
+        let fact = |value: &str| Fact { name: "said".into(), value: value.into() };
+        assert!(!is_proof(&finding, &fact("")) && !is_proof(&finding, &fact("-")));
+        assert!(!is_proof(&finding, &fact("device ran out of paper hours")));
+        assert!(is_proof(&finding, &fact("paper")), "a word that a sentence happens to hold is proof");
+        assert!(is_proof(&finding, &fact("The device has a jam since yesterday.")));
     }
 }

@@ -13,6 +13,9 @@ use super::{digest, shape, sheet};
 /// A reading of a connected device that was not confirmed for this long is called stale.
 const STALE_MS: i64 = 3 * 60 * 60 * 1000;
 
+/// Width of the column of tables: the longest that is read out fits.
+const TABLE: usize = 16;
+
 /// Shows a family. `wrong` are the severities of its findings; `said` is what its tables read out.
 pub(super) fn show(
     screen: Screen,
@@ -25,7 +28,7 @@ pub(super) fn show(
     heading(screen, device, family, wrong, states)?;
     for (table, lines) in said {
         for (place, line) in lines.iter().enumerate() {
-            screen.beside(if place == 0 { table } else { "" }, LABEL + 2, line)?;
+            screen.beside(if place == 0 { table } else { "" }, TABLE, line)?;
         }
     }
     let untold = |state: &&&TableState| {
@@ -33,7 +36,7 @@ pub(super) fn show(
     };
     let untold: Vec<&str> = states.iter().filter(untold).map(|state| state.table.as_str()).collect();
     if !untold.is_empty() {
-        screen.beside("also", LABEL + 2, &untold.join(" · "))?;
+        screen.beside("also", TABLE, &untold.join(" · "))?;
     }
     unseen(screen, states)?;
     states.iter().try_for_each(|state| stale(screen, device, state))
@@ -82,7 +85,7 @@ fn unseen(screen: Screen, states: &[&TableState]) -> io::Result<()> {
             Outcome::Ok | Outcome::Empty | Outcome::Partial => "in part".to_owned(),
             other => show::outcome(other).replace('_', " "),
         };
-        screen.beside(&label, LABEL + 2, &format!("{}: {reason}", tables.join(", ")))?;
+        screen.beside(&label, TABLE, &format!("{}: {reason}", tables.join(", ")))?;
     }
     Ok(())
 }
@@ -93,7 +96,7 @@ fn stale(screen: Screen, device: &Device, state: &TableState) -> io::Result<()> 
     if !device.connected || at_ms + STALE_MS >= screen.now_ms || digest::is_event(&state.table) {
         return Ok(());
     }
-    let label = Line::default().dim(format!("{:width$}", state.table, width = LABEL + 2));
+    let label = Line::default().dim(format!("{:width$}", state.table, width = TABLE));
     screen.line(label.warn(format!("stale: not confirmed since {}", show::time(at_ms, screen.now_ms))))
 }
 
