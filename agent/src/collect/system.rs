@@ -20,6 +20,7 @@ pub(super) mod packages;
 pub(super) mod processes;
 mod pstore;
 pub(super) mod reboot_required;
+mod rpm;
 pub(super) mod security;
 pub(super) mod services;
 pub(super) mod software_changes;

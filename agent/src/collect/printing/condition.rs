@@ -7,7 +7,7 @@ use deskside_proto::v1::PrintDriver;
 use ipp::model::{DelimiterTag, Operation};
 use ipp::value::IppValue;
 
-use crate::collect::printing::printer_mib::{Mib, entry};
+use crate::collect::printing::printer_mib::{Mib, detected_errors, entry};
 use crate::collect::printing::{announced, cups, print_drivers, reasons};
 use crate::host::{Host, Oid, SNMP_PORT, SnmpAnswer, SnmpAsk};
 
@@ -35,26 +35,6 @@ const ALERT: u64 = 8;
 const RUNNING: i64 = 2;
 const WARNING: i64 = 3;
 const DOWN: i64 = 5;
-
-/// The bits of hrPrinterDetectedErrorState, the most significant of the first byte first, and whether each keeps the printer from printing
-/// (RFC 2790, hrPrinterDetectedErrorState).
-const ERRORS: [(&str, bool); 15] = [
-    ("low on paper", false),
-    ("out of paper", true),
-    ("low on toner", false),
-    ("out of toner", true),
-    ("door open", true),
-    ("paper jam", true),
-    ("offline", true),
-    ("service requested", true),
-    ("a tray is missing", true),
-    ("an output tray is missing", true),
-    ("a cartridge is missing", true),
-    ("output tray almost full", false),
-    ("output tray full", true),
-    ("a tray is empty", false),
-    ("maintenance is overdue", false),
-];
 
 /// Alerts that are told.
 const ALERTS_MAX: usize = 4;
@@ -141,14 +121,15 @@ fn read(answer: SnmpAnswer) -> Option<Condition> {
     if model.is_empty() && printer.is_none() && status.is_none() {
         return None;
     }
-    let errors = printer.map(|printer| errors(printer.octets(DETECTED))).unwrap_or_default();
+    let octets = printer.map(|printer| printer.octets(DETECTED)).unwrap_or_default();
+    let errors: Vec<_> = detected_errors(octets).collect();
     let runs = matches!(status, Some(RUNNING | WARNING));
     let alerts: Vec<String> =
         alerts.values().map(|alert| told(&alert.text(ALERT))).filter(|text| !text.is_empty()).collect();
     Some(Condition {
         model,
-        stopped: status == Some(DOWN) || (!runs && errors.iter().any(|(_words, keeps)| *keeps)),
-        troubles: errors.into_iter().map(|(words, _keeps)| words.to_owned()).collect(),
+        stopped: status == Some(DOWN) || (!runs && errors.iter().any(|error| error.stops)),
+        troubles: errors.iter().map(|error| error.words.to_owned()).collect(),
         message: alerts.into_iter().take(ALERTS_MAX).collect::<Vec<_>>().join(", "),
         way: format!("SNMP {}", mib.0.version),
     })
@@ -166,11 +147,6 @@ pub(crate) struct Announced {
 pub(crate) fn announced(host: &dyn Host, instance: &str) -> anyhow::Result<Option<Announced>> {
     let found = announced::browse(host)?.into_iter().find(|found| found.name.eq_ignore_ascii_case(instance));
     Ok(found.map(|found| Announced { uri: found.ipp_uri(), port: found.port, addresses: found.addresses }))
-}
-
-fn errors(octets: &[u8]) -> Vec<(&'static str, bool)> {
-    let set = |place: usize| octets.get(place / 8).is_some_and(|byte| byte & (0x80 >> (place % 8)) != 0);
-    ERRORS.iter().enumerate().filter(|(place, _error)| set(*place)).map(|(_place, error)| *error).collect()
 }
 
 /// A printer's own text, on one line and not too long.

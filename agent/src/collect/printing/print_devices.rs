@@ -10,31 +10,12 @@ use crate::collect::printing::announced::{self, Announced};
 use crate::collect::printing::conversation::{self, ABSENT, CABLE, PORTS, Spoken, io_words, words};
 use crate::collect::printing::device::{Device, Way};
 use crate::collect::printing::print_counters::uptime_s;
-use crate::collect::printing::printer_mib::{Mib, entry};
+use crate::collect::printing::printer_mib::{Mib, detected_errors, entry};
 use crate::collect::{Cadence, Collector, Os, Rows};
 use crate::host::Host;
 
 pub(in crate::collect) const PRINT_DEVICES: Collector =
     Collector { table: PrintDevice::TABLE, systems: &[Os::Linux], cadence: Cadence::Far(conversation::EVERY), look };
-
-/// hrPrinterDetectedErrorState (RFC 2790): the first is the highest bit of the first byte.
-const DETECTED_ERRORS: [&str; 15] = [
-    "lowPaper",
-    "noPaper",
-    "lowToner",
-    "noToner",
-    "doorOpen",
-    "jammed",
-    "offline",
-    "serviceRequested",
-    "inputTrayMissing",
-    "outputTrayMissing",
-    "markerSupplyMissing",
-    "outputNearFull",
-    "outputFull",
-    "inputTrayEmpty",
-    "overduePreventMaint",
-];
 
 /// hrPrinterStatus.
 const PRINTER_STATUS: &[(i64, &str)] = &[(1, "other"), (2, "unknown"), (3, "idle"), (4, "printing"), (5, "warmup")];
@@ -137,9 +118,7 @@ fn by_snmp(row: PrintDevice, mib: &Mib) -> PrintDevice {
 }
 
 fn detected(octets: &[u8]) -> Vec<String> {
-    let set = |place: &usize| octets.get(place / 8).is_some_and(|byte| byte & (0x80 >> (place % 8)) != 0);
-    let places = (0..DETECTED_ERRORS.len()).filter(set);
-    places.filter_map(|place| DETECTED_ERRORS.get(place)).map(|name| (*name).to_owned()).collect()
+    detected_errors(octets).map(|error| error.name.to_owned()).collect()
 }
 
 fn by_ipp(row: PrintDevice, spoken: &Spoken) -> PrintDevice {

@@ -240,6 +240,45 @@ pub(super) const INPUT_TYPES: &[(i64, &str)] = &[
 /// The value of prtMarkerSuppliesClass for what is filled.
 pub(super) const RECEPTACLE: i64 = 4;
 
+/// What a printer may detect of itself (RFC 2790, hrPrinterDetectedErrorState).
+pub(super) struct DetectedError {
+    /// As the standard names it.
+    pub(super) name: &'static str,
+    /// In plain words.
+    pub(super) words: &'static str,
+    /// It keeps the printer from printing.
+    pub(super) stops: bool,
+}
+
+/// The bits in order, the first being the most significant of the first byte.
+const DETECTED_ERRORS: [DetectedError; 15] = [
+    error("lowPaper", "low on paper", false),
+    error("noPaper", "out of paper", true),
+    error("lowToner", "low on toner", false),
+    error("noToner", "out of toner", true),
+    error("doorOpen", "door open", true),
+    error("jammed", "paper jam", true),
+    error("offline", "offline", true),
+    error("serviceRequested", "service requested", true),
+    error("inputTrayMissing", "a tray is missing", true),
+    error("outputTrayMissing", "an output tray is missing", true),
+    error("markerSupplyMissing", "a cartridge is missing", true),
+    error("outputNearFull", "output tray almost full", false),
+    error("outputFull", "output tray full", true),
+    error("inputTrayEmpty", "a tray is empty", false),
+    error("overduePreventMaint", "maintenance is overdue", false),
+];
+
+const fn error(name: &'static str, words: &'static str, stops: bool) -> DetectedError {
+    DetectedError { name, words, stops }
+}
+
+/// The errors whose bits are set.
+pub(super) fn detected_errors(octets: &[u8]) -> impl Iterator<Item = &'static DetectedError> {
+    let set = |place: usize| octets.get(place / 8).is_some_and(|byte| byte & (0x80 >> (place % 8)) != 0);
+    DETECTED_ERRORS.iter().enumerate().filter(move |(place, _error)| set(*place)).map(|(_place, error)| error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

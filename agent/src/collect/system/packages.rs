@@ -7,6 +7,7 @@ use anyhow::Context;
 use deskside_proto::rows::Row;
 use deskside_proto::v1::Package;
 
+use super::rpm;
 use crate::collect::{Cadence, Collector, Os, Rows};
 use crate::host::{Host, READ_BYTES_MAX};
 
@@ -14,9 +15,6 @@ pub(in crate::collect) const PACKAGES: Collector =
     Collector { table: Package::TABLE, systems: &[Os::Linux], cadence: Cadence::Every(Duration::from_hours(1)), look };
 
 const DPKG: &str = "/var/lib/dpkg/status";
-
-/// Where rpm keeps its database: the older place and the newer one.
-const RPM: [&str; 2] = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
 
 const RPM_FORMAT: &str = "%{NAME}\\t%{EVR}\\t%{ARCH}\\t%{SIZE}\\t%{INSTALLTIME}\\n";
 
@@ -80,16 +78,7 @@ fn dpkg_package(entry: &str) -> Option<Package> {
 
 /// Whether an rpm database is there.
 fn from_rpm(host: &dyn Host, rows: &mut Rows) -> anyhow::Result<bool> {
-    if !RPM.iter().any(|folder| host.list(folder).is_ok_and(|names| !names.is_empty())) {
-        return Ok(false);
-    }
-    let ran = match host.run("rpm", &["-qa", "--qf", RPM_FORMAT]) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        ran => ran.context("running rpm")?,
-    };
-    let complaint = String::from_utf8_lossy(&ran.stderr);
-    anyhow::ensure!(ran.status == Some(0), "rpm ended with status {:?}: {}", ran.status, complaint.trim());
-    let listing = String::from_utf8_lossy(&ran.stdout);
+    let Some(listing) = rpm::installed(host, RPM_FORMAT)? else { return Ok(false) };
     let mut unread = 0;
     for line in listing.lines() {
         match rpm_package(line) {

@@ -1,14 +1,12 @@
 //! What was installed, upgraded and removed lately: dpkg's log with apt's word on who asked for it, and rpm's database.
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
-use anyhow::Context;
 use deskside_proto::rows::Row;
 use deskside_proto::v1::SoftwareChange;
 
 use super::apt::{self, Change, Run};
-use super::{deb_version, zone};
+use super::{deb_version, rpm, zone};
 use crate::collect::{Cadence, Collector, Os, Rows};
 use crate::host::Host;
 
@@ -33,9 +31,8 @@ const SLACK_MS: i64 = 1_000;
 /// How long a run may have gone on that has no end: it was ended from outside, or still runs.
 const RUN_MAX_MS: i64 = 60 * 60 * 1_000;
 
-/// Where dpkg and rpm keep their databases.
+/// Where dpkg keeps its database.
 const DPKG: &str = "/var/lib/dpkg/status";
-const RPM: [&str; 2] = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
 
 const RPM_FORMAT: &str = "%{INSTALLTIME}\\t%{NAME}\\t%{ARCH}\\t%{EVR}\\n";
 
@@ -144,16 +141,7 @@ fn action(change: &Change<'_>) -> &'static str {
 
 /// Whether an rpm database is there.
 fn from_rpm(host: &dyn Host, since_ms: i64, all: &mut Vec<SoftwareChange>) -> anyhow::Result<bool> {
-    if !RPM.iter().any(|folder| host.list(folder).is_ok_and(|names| !names.is_empty())) {
-        return Ok(false);
-    }
-    let ran = match host.run("rpm", &["-qa", "--qf", RPM_FORMAT]) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        ran => ran.context("running rpm")?,
-    };
-    let complaint = String::from_utf8_lossy(&ran.stderr);
-    anyhow::ensure!(ran.status == Some(0), "rpm ended with status {:?}: {}", ran.status, complaint.trim());
-    let listing = String::from_utf8_lossy(&ran.stdout);
+    let Some(listing) = rpm::installed(host, RPM_FORMAT)? else { return Ok(false) };
     all.extend(listing.lines().filter_map(rpm_row).filter(|row| row.at_ms >= since_ms));
     Ok(true)
 }
