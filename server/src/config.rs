@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use deskside_proto::v1::{Policy, TablePolicy};
+use deskside_proto::v1::{CaptureConsent, Policy, ProbePolicy, TablePolicy};
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
 /// Longest file that is read.
@@ -105,6 +106,40 @@ impl Default for History {
 pub struct PolicyConfig {
     /// By table. A table that is not named keeps the agent's own default.
     pub tables: BTreeMap<String, TableLine>,
+    /// What probes may reach besides what the machine is itself set up to use: "intranet.example", "*.example.com", "192.0.2.7",
+    /// "10.1.0.0/16", each with ":port" where that port alone is meant; "*" is everything.
+    pub targets: Vec<String>,
+    /// Who must agree before packets are captured: "ask" the person at the machine, "given" beforehand, or "never".
+    pub captures: Captures,
+    /// Where the help desk is, as "host:port".
+    pub help_desk: String,
+    /// Probes that run by themselves. One that is not named keeps the agent's own default.
+    pub probes: BTreeMap<String, ProbeLine>,
+}
+
+/// Who must agree before packets are captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Captures {
+    /// The person at the machine, each time.
+    #[default]
+    Ask,
+    /// Nobody more.
+    Given,
+    /// Packets are never captured.
+    Never,
+}
+
+/// How one probe runs by itself.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeLine {
+    /// What is said to it.
+    pub arguments: Vec<String>,
+    /// Seconds between runs; 0 for the agent's default.
+    pub every_s: u32,
+    /// Do not run it.
+    pub off: bool,
 }
 
 /// One table's line.
@@ -156,11 +191,30 @@ impl Config {
                 local: line.local,
             })
             .collect();
-        let text = format!("{tables:?}");
-        let version = text
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        Policy { version, tables }
+        let probes = self.policy.probes.iter().map(|(name, line)| ProbePolicy {
+            name: name.clone(),
+            arguments: line.arguments.clone(),
+            every_s: line.every_s,
+            off: line.off,
+        });
+        let captures = match self.policy.captures {
+            Captures::Ask => CaptureConsent::Ask,
+            Captures::Given => CaptureConsent::Given,
+            Captures::Never => CaptureConsent::Never,
+        };
+        let policy = Policy {
+            version: 0,
+            tables,
+            targets: self.policy.targets.clone(),
+            captures: captures.into(),
+            help_desk: self.policy.help_desk.clone(),
+            probes: probes.collect(),
+        };
+        let bytes = policy.encode_to_vec();
+        let version = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        Policy { version, ..policy }
     }
 }
 

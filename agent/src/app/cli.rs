@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use deskside_proto::probes::Verdict;
-use deskside_proto::v1::Outcome;
+use deskside_proto::v1::{Outcome, Policy};
 use deskside_proto::{catalog, show};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -198,6 +198,11 @@ fn collect(
     if json { tables::readings_json(registry, readings, out) } else { tables::readings(registry, readings, out) }
 }
 
+/// What somebody at the machine may test: they could reach everything by themselves.
+fn own_policy() -> Policy {
+    Policy { targets: vec!["*".into()], ..Policy::default() }
+}
+
 /// One probe: its steps as they are done, then what they come to. A step that failed is an error.
 fn test(
     host: &dyn Host,
@@ -209,7 +214,7 @@ fn test(
 ) -> anyhow::Result<()> {
     let probe = probe::named(name)?;
     let mut tell = |words: String| json || writeln!(out, "{}", show::printable(&redactor.text(&words))).is_ok();
-    let reading = probe::run(probe, host, words, &mut tell)?;
+    let reading = probe::run(probe, host, words, &own_policy(), &mut tell)?;
     let schema = catalog::table(probe.table).context("a probe without a table")?;
     let reading = redactor.redact(schema, reading);
     let verdict = Verdict::of(schema, &reading);

@@ -52,9 +52,9 @@ impl Means {
     /// Runs a probe in its turn; its reading, which is recorded.
     async fn tested(&self, asked: &Probe, reply: &Reply) -> anyhow::Result<Reading> {
         let probe = probe::named(&asked.name)?;
-        let policy = self.policies.borrow().tables.iter().find(|line| line.table == probe.table).cloned();
-        let policy = policy.unwrap_or_default();
-        anyhow::ensure!(!policy.off, "the policy of this device switches {} off", probe.table);
+        let policy = self.policies.borrow().clone();
+        let line = policy.tables.iter().find(|line| line.table == probe.table).cloned().unwrap_or_default();
+        anyhow::ensure!(!line.off, "the policy of this device switches {} off", probe.table);
         let turn = match Arc::clone(&self.turns).try_acquire_owned() {
             Ok(turn) => turn,
             Err(_none) => {
@@ -69,7 +69,7 @@ impl Means {
             let _turn = turn;
             let clean = |words: String| eye.redactor.text(&words).into_owned();
             let mut tell = |words: String| tell.blocking_send(clean(words)).is_ok();
-            let ran = probe::run(probe, eye.host.as_ref(), &words, &mut tell);
+            let ran = probe::run(probe, eye.host.as_ref(), &words, &policy, &mut tell);
             if let Err(error @ Unrun::Stopped) = &ran {
                 tracing::info!(probe = probe.table, %error, "probe");
             }
@@ -80,7 +80,7 @@ impl Means {
         }
         let reading = running.await??;
         tracing::info!(probe = probe.table, outcome = ?Outcome::try_from(reading.outcome), took_ms = reading.took_ms, "probe");
-        let entry = Entry { reading: reading.clone(), stream: !policy.local, position: None };
+        let entry = Entry { reading: reading.clone(), stream: !line.local, position: None };
         self.keeper.append(self.eye.host.now_ms(), vec![entry]).await?;
         Ok(reading)
     }

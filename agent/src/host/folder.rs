@@ -5,6 +5,7 @@
 //! - `run/NAME.json` and `run/NAME.out`: a program with its arguments and status, and its standard output.
 //! - `ipp/KEY.bin`: the answer to the request with that [`ipp_key`].
 //! - `netlink/NAME.bin`: one listing.
+//! - `genl/FAMILY/KEY.bin`: the answer of a generic netlink family to the request with that [`genl`] key.
 //! - `devices/URI/KEY.bin`: a printer's answer to the request with that [`ipp_key`].
 //! - `snmp/HOST-PORT.snmprec`: all that a device said by SNMP, an object a line (`OID|TAG|VALUE`, as snmpsim has it).
 //! - `mdns/KEY/N.bin`: the answers to one multicast DNS query.
@@ -150,6 +151,21 @@ pub(super) fn ipp_key(request: &[u8]) -> String {
         id.fill(0);
     }
     format!("{}-{}", HEXLOWER.encode(request.get(2..4).unwrap_or_default()), short_hash(&same))
+}
+
+/// Where the answer of a generic netlink family lies: the command, whether all was asked for, and a hash of what follows.
+pub(super) fn genl(family: &str, request: &[u8], all: bool) -> PathBuf {
+    Path::new("genl").join(flat(family)).join(genl_key(request, all)).with_extension("bin")
+}
+
+/// The same as a question.
+pub(super) fn genl_question(family: &str, request: &[u8], all: bool) -> String {
+    format!("genl {family} {}", genl_key(request, all))
+}
+
+fn genl_key(request: &[u8], all: bool) -> String {
+    let command = request.first().copied().unwrap_or_default();
+    format!("{command}-{}-{}", if all { "all" } else { "one" }, short_hash(request))
 }
 
 /// Where a printer's answer lies.

@@ -10,11 +10,13 @@ mod live;
 mod recorded;
 mod recording;
 mod snmp;
+mod wire;
 
 pub use live::{Live, LiveOptions, SnmpConfig, give_back_program, hold_little_memory};
 pub use recorded::Recorded;
 pub use recording::{Clean, Recording, Size};
 pub use snmp::{Oid, SNMP_PORT, SnmpAnswer, SnmpAsk, SnmpValue};
+pub use wire::{NoWire, Stream, Wire};
 
 /// What a program answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,6 +118,12 @@ pub trait Host: Send + Sync {
     fn ipp(&self, request: &[u8]) -> io::Result<Vec<u8>>;
     /// One rtnetlink listing: the answer's messages, end to end, as the kernel wrote them.
     fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>>;
+    /// One request to a family of generic netlink ("ethtool", "nl80211"): `request` begins with its command (`struct genlmsghdr`), attributes
+    /// follow; `all` asks for a listing (`NLM_F_DUMP`). The messages of the answer, end to end, each with its netlink header. A kernel
+    /// without the family is `NotFound`.
+    fn genl(&self, family: &str, request: &[u8], all: bool) -> io::Result<Vec<u8>>;
+    /// The network, for probes.
+    fn wire(&self) -> &dyn Wire;
     /// One IPP request to a printer at an `ipp`, `ipps`, `http` or `https` URI; the body of its answer. A printer's certificate is
     /// not verified, since printers sign their own. A printer that answers nonsense, too much, too slowly or never is an error
     /// (`InvalidData`, `TimedOut`) within some five seconds. The same question within a minute has the same answer: see [`Self::forget`].

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::folder::{self, INDEX, Index, Program};
-use super::{Before, Host, Netlink, Own, Ran, SnmpAnswer, SnmpAsk, Space};
+use super::{Before, Host, Netlink, NoWire, Own, Ran, SnmpAnswer, SnmpAsk, Space, Wire};
 
 /// A recorded machine. It answers what the folder holds and nothing else, whatever machine it is read on.
 #[derive(Debug)]
@@ -106,6 +106,16 @@ impl Host for Recorded {
         self.refused(&format!("netlink {name}"))?;
         fs::read(self.folder.join("netlink").join(name).with_extension("bin"))
             .map_err(|_absent| unknown("the rtnetlink listing of", name))
+    }
+
+    fn genl(&self, family: &str, request: &[u8], all: bool) -> io::Result<Vec<u8>> {
+        let place = folder::genl(family, request, all);
+        self.refused(&folder::genl_question(family, request, all))?;
+        fs::read(self.folder.join(place)).map_err(|_absent| unknown("the generic netlink answer of", family))
+    }
+
+    fn wire(&self) -> &dyn Wire {
+        &NoWire
     }
 
     fn device_ipp(&self, uri: &str, request: &[u8]) -> io::Result<Vec<u8>> {

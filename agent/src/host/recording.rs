@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::folder::{self, INDEX, Index, Program, Refusal};
-use super::{Before, Host, Netlink, Oid, Own, Ran, SnmpAnswer, SnmpAsk, SnmpValue, Space};
+use super::{Before, Host, Netlink, Oid, Own, Ran, SnmpAnswer, SnmpAsk, SnmpValue, Space, Wire};
 
 /// Most files of one recording. What is asked beyond it is answered and not written down, and counted.
 const FILES_MAX: usize = 4096;
@@ -19,7 +19,7 @@ const FILES_MAX: usize = 4096;
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Questions whose "not found" says something, and is written down.
-const ASKED_ANYWHERE: [&str; 7] = ["ipp ", "run ", "device_ipp ", "snmp ", "reach ", "resolve ", "mdns"];
+const ASKED_ANYWHERE: [&str; 8] = ["genl ", "ipp ", "run ", "device_ipp ", "snmp ", "reach ", "resolve ", "mdns"];
 
 /// Takes secrets out of a text before it is written.
 pub type Clean<'a> = &'a (dyn Fn(&str) -> String + Sync);
@@ -196,6 +196,17 @@ impl Host for Recording<'_> {
         let listing = self.answered(|| format!("netlink {}", what.name()), self.host.netlink(what))?;
         self.write_raw(&Path::new("netlink").join(what.name()).with_extension("bin"), &listing);
         Ok(listing)
+    }
+
+    fn genl(&self, family: &str, request: &[u8], all: bool) -> io::Result<Vec<u8>> {
+        let question = || folder::genl_question(family, request, all);
+        let answer = self.answered(question, self.host.genl(family, request, all))?;
+        self.write_raw(&folder::genl(family, request, all), &answer);
+        Ok(answer)
+    }
+
+    fn wire(&self) -> &dyn Wire {
+        self.host.wire()
     }
 
     fn device_ipp(&self, uri: &str, request: &[u8]) -> io::Result<Vec<u8>> {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use deskside_proto::catalog;
-use deskside_proto::v1::Reading;
+use deskside_proto::v1::{Policy, Reading};
 
 use crate::collect::{self, Rows};
 use crate::host::Host;
@@ -30,7 +30,23 @@ pub struct Probe {
     /// How long it may take; past it, it says what it has not done.
     pub deadline: Duration,
     /// How it tests. It blocks, and no longer at one step than the door does.
-    pub run: fn(&dyn Host, &Arguments, &mut Steps<'_>) -> anyhow::Result<Rows>,
+    pub run: fn(&dyn Host, &Asked, &mut Steps<'_>) -> anyhow::Result<Rows>,
+}
+
+/// What a probe is asked to do, and what it may.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// What is said to it.
+    pub arguments: Arguments,
+    /// The policy in force.
+    pub policy: Policy,
+}
+
+impl Asked {
+    /// An argument; absent where it was left out.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.arguments.get(name)
+    }
 }
 
 /// Why a probe did not run to its end. Anything else that goes wrong is a reading with an outcome.
@@ -74,15 +90,17 @@ pub fn run(
     probe: &Probe,
     host: &dyn Host,
     words: &[String],
+    policy: &Policy,
     tell: &mut dyn FnMut(String) -> bool,
 ) -> Result<Reading, Unrun> {
     let options = catalog::table(probe.table).and_then(|table| table.probe.clone()).unwrap_or_default();
     let arguments = Arguments::read(probe.table, &options, words).map_err(Unrun::Refused)?;
+    let asked = Asked { arguments, policy: policy.clone() };
     let time_ms = i64::try_from(probe.deadline.as_millis()).unwrap_or(i64::MAX);
     let mut steps = Steps { tell, until_ms: host.now_ms().saturating_add(time_ms) };
     let mut unrun = None;
     let reading = collect::reading(probe.table, host, || {
-        (probe.run)(host, &arguments, &mut steps).or_else(|error| {
+        (probe.run)(host, &asked, &mut steps).or_else(|error| {
             unrun = Some(error.downcast::<Unrun>()?);
             Ok(Rows::none())
         })

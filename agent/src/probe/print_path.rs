@@ -5,7 +5,7 @@ use std::time::Duration;
 use deskside_proto::rows::Row;
 use deskside_proto::v1::{PrintPath, Printer};
 
-use super::{Arguments, Probe, Steps, Unrun};
+use super::{Asked, Probe, Steps, Unrun};
 use crate::collect::Rows;
 use crate::collect::printing::condition;
 use crate::host::Host;
@@ -98,11 +98,11 @@ impl Path<'_, '_> {
     }
 }
 
-fn run(host: &dyn Host, arguments: &Arguments, steps: &mut Steps<'_>) -> anyhow::Result<Rows> {
+fn run(host: &dyn Host, asked: &Asked, steps: &mut Steps<'_>) -> anyhow::Result<Rows> {
     // A test wants what is so now, and not what was heard a moment ago.
     host.forget();
     let known = Known::ask(host);
-    let queues = match arguments.get("queue") {
+    let queues = match asked.get("queue") {
         Some(name) => vec![known.named(name)?],
         None => known.chosen(QUEUES_MAX)?,
     };

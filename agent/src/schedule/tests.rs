@@ -139,7 +139,8 @@ fn those_who_ask_together_share_one_look() {
 fn policy_changes_intervals_and_a_table_that_is_off_says_so_once() {
     let mut schedule = schedule(&[("load", 60_000), ("packages", 3_600_000)], 1);
     let line = |table: &str, every_s, off| TablePolicy { table: table.into(), every_s, off, local: false };
-    let policy = Policy { version: 2, tables: vec![line("load", 5, false), line("packages", 0, true)] };
+    let policy =
+        Policy { version: 2, tables: vec![line("load", 5, false), line("packages", 0, true)], ..Policy::default() };
     assert_eq!(said(&schedule.step(0, Event::Policy(policy.clone()))), [("packages", Outcome::Denied)]);
     assert_eq!(said(&schedule.step(0, Event::Policy(policy))), []);
     let lived = live(&mut schedule, 100_000, &|_table, _now| Some(1));

@@ -246,7 +246,7 @@ fn a_cancelled_command_is_stopped_without_a_word() {
 #[test]
 fn a_policy_is_applied_once() {
     let (mut uplink, _) = open(0, 0);
-    let policy = Policy { version: 3, tables: Vec::new() };
+    let policy = Policy { version: 3, ..Policy::default() };
     let event = || Event::Heard(1, Down::Policy(policy.clone()));
     assert_eq!(uplink.step(1, event()), [Act::Apply(policy.clone())]);
     assert_eq!(uplink.step(2, event()), []);

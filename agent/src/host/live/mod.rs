@@ -14,7 +14,7 @@ pub use memory::{give_back_program, hold_little_memory};
 pub use snmp::Config as SnmpConfig;
 
 use super::folder;
-use super::{Before, Host, Netlink, Own, READ_BYTES_MAX, Ran, SnmpAnswer, SnmpAsk, Space};
+use super::{Before, Host, Netlink, Own, READ_BYTES_MAX, Ran, SnmpAnswer, SnmpAsk, Space, Wire};
 
 mod device;
 mod ipp;
@@ -27,6 +27,7 @@ mod reach;
 mod run;
 mod snmp;
 mod space;
+mod wire;
 
 /// Most names that one folder's listing holds.
 const NAMES_MAX: usize = 65_536;
@@ -135,6 +136,14 @@ impl Host for Live {
 
     fn netlink(&self, what: Netlink) -> io::Result<Vec<u8>> {
         netlink::dump(what)
+    }
+
+    fn genl(&self, family: &str, request: &[u8], all: bool) -> io::Result<Vec<u8>> {
+        netlink::genl(family, request, all)
+    }
+
+    fn wire(&self) -> &dyn Wire {
+        self
     }
 
     fn device_ipp(&self, uri: &str, request: &[u8]) -> io::Result<Vec<u8>> {

@@ -1,0 +1,36 @@
+//! The door to the network, for probes: what is sent, and what comes back. A recorded machine has none.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A connection. Reading and writing wait no longer than they were told to; past that they fail with `TimedOut`.
+pub trait Stream: Read + Write + Send {
+    /// How long each reading and writing may wait from now on.
+    fn wait(&self, time: Duration) -> io::Result<()>;
+    /// The two ends: the machine's own, and the far one.
+    fn ends(&self) -> io::Result<(SocketAddr, SocketAddr)>;
+}
+
+/// What probes reach the network through. Every wait is bounded by what its caller says; past it the error is `TimedOut`.
+pub trait Wire: Send + Sync {
+    /// Opens a TCP connection.
+    fn connect(&self, _to: SocketAddr, _wait: Duration) -> io::Result<Box<dyn Stream>> {
+        Err(none())
+    }
+
+    /// Sends one UDP datagram and hears what comes back from there; also how long that took.
+    fn exchange(&self, _to: SocketAddr, _datagram: &[u8], _wait: Duration) -> io::Result<(Vec<u8>, Duration)> {
+        Err(none())
+    }
+}
+
+fn none() -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, "a recorded machine has no network to test")
+}
+
+/// A machine without a network.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoWire;
+
+impl Wire for NoWire {}
