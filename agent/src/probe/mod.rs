@@ -14,7 +14,10 @@ use crate::host::Host;
 pub use arguments::Arguments;
 
 mod arguments;
+mod now;
 mod print_path;
+#[allow(dead_code, reason = "its probes follow")]
+mod targets;
 
 /// Every probe there is.
 pub const ALL: &[Probe] = &[print_path::PRINT_PATH];

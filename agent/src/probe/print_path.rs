@@ -186,6 +186,14 @@ fn by_cable(path: &mut Path<'_, '_>, cable: &str) -> Result<(), Unrun> {
     ["resolve", "route", "port"].into_iter().try_for_each(|step| path.note(step, "", said(), None))
 }
 
+/// Where on the network a queue's jobs go: host and port; absent where they go elsewhere.
+pub(super) fn on_network(device_uri: &str, is_class: bool) -> Option<(String, u16)> {
+    match place::of(device_uri, is_class) {
+        Place::Network { host, port, .. } => Some((host, port)),
+        _ => None,
+    }
+}
+
 fn left_out(path: &mut Path<'_, '_>, why: &str) -> Result<(), Unrun> {
     let steps = ["resolve", "route", "port", "answer", "device"];
     steps.into_iter().try_for_each(|step| path.note(step, "", not_done(why), None))

@@ -1,15 +1,14 @@
 //! The first steps, which the print server tells: the queue, the print server itself, and what turns documents into the printer's language.
 
-use anyhow::Context;
 use deskside_proto::rows::Row;
 use deskside_proto::v1::{Outcome as Went, PrintDriver, Printer, Reading};
 use prost::Message;
 
 use super::{Outcome, Said, not_done};
 use crate::collect::printing::condition;
-use crate::collect::{self, Collector};
 use crate::host::Host;
 use crate::probe::Unrun;
+use crate::probe::now::look;
 
 /// Names of queues that a refusal lists.
 const NAMES_MAX: usize = 20;
@@ -147,12 +146,6 @@ fn of_driver(driver: &PrintDriver) -> Said {
         [] => (Outcome::Ok, format!("{kind}: needs no filter of its own")),
         filters => (Outcome::Ok, format!("{kind}: its filters are there ({})", filters.join(", "))),
     }
-}
-
-/// A look at another table, for what it says now.
-pub(super) fn look(host: &dyn Host, table: &str) -> anyhow::Result<Reading> {
-    let collector = collect::ALL.iter().find(|collector: &&Collector| collector.table == table);
-    Ok(collect::look(collector.with_context(|| format!("no collector reads {table}"))?, host))
 }
 
 fn is_amiss(queue: &Printer) -> bool {

@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use deskside_proto::rows::Row;
-use deskside_proto::v1::{Address, Neighbor, Outcome as Went, Route};
+use deskside_proto::v1::{Address, Neighbor, Route};
 
-use super::queue::look;
 use super::{Outcome, Said};
 use crate::host::Host;
+use crate::probe::now::rows;
 
 /// Number of the main table; those beside it count where it leads nowhere.
 const MAIN: u32 = 254;
@@ -107,14 +106,6 @@ pub(super) fn said(host: &dyn Host, lead: &Lead, target: IpAddr, silent: bool) -
         }
         _ => (Outcome::Ok, over),
     }
-}
-
-fn rows<R: Row>(host: &dyn Host) -> Result<Vec<R>, String> {
-    let reading = look(host, R::TABLE).map_err(|error| format!("{error:#}"))?;
-    if matches!(reading.outcome(), Went::Ok | Went::Empty | Went::Partial) {
-        return Ok(reading.rows.iter().filter_map(|row| R::decode(row.clone()).ok()).collect());
-    }
-    Err(reading.reason)
 }
 
 #[cfg(test)]
