@@ -7,7 +7,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "catalog",
     "reading",
     "agent",
@@ -22,6 +22,7 @@ const FILES: [&str; 14] = [
     "network",
     "logs",
     "probes",
+    "capture",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

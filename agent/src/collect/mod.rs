@@ -19,7 +19,7 @@ mod journalctl;
 mod kernel_log;
 pub mod logs;
 mod mountinfo;
-mod network;
+pub(crate) mod network;
 mod once;
 pub(crate) mod printing;
 mod procfs;

@@ -1,6 +1,6 @@
 //! Collectors of the network family: links, addresses, routes, names and neighbours.
 
-pub(super) mod addresses;
+pub(crate) mod addresses;
 pub(super) mod interfaces;
 pub(super) mod neighbors;
 pub(super) mod resolvers;

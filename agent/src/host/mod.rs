@@ -16,7 +16,7 @@ pub use live::{Live, LiveOptions, SnmpConfig, give_back_program, hold_little_mem
 pub use recorded::Recorded;
 pub use recording::{Clean, Recording, Size};
 pub use snmp::{Oid, SNMP_PORT, SnmpAnswer, SnmpAsk, SnmpValue};
-pub use wire::{NoWire, Stream, Wire};
+pub use wire::{Hear, Mac, NoWire, Stream, Wire};
 
 /// What a program answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

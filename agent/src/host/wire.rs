@@ -1,7 +1,7 @@
 //! The door to the network, for probes: what is sent, and what comes back. A recorded machine has none.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// A connection. Reading and writing wait no longer than they were told to; past that they fail with `TimedOut`.
@@ -10,6 +10,18 @@ pub trait Stream: Read + Write + Send {
     fn wait(&self, time: Duration) -> io::Result<()>;
     /// The two ends: the machine's own, and the far one.
     fn ends(&self) -> io::Result<(SocketAddr, SocketAddr)>;
+}
+
+/// A hardware address of Ethernet.
+pub type Mac = [u8; 6];
+
+/// How long answers are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hear {
+    /// Until the first has come.
+    First,
+    /// To the end of the time.
+    All,
 }
 
 /// What probes reach the network through. Every wait is bounded by what its caller says; past it the error is `TimedOut`.
@@ -21,6 +33,12 @@ pub trait Wire: Send + Sync {
 
     /// Sends one UDP datagram and hears what comes back from there; also how long that took.
     fn exchange(&self, _to: SocketAddr, _datagram: &[u8], _wait: Duration) -> io::Result<(Vec<u8>, Duration)> {
+        Err(none())
+    }
+
+    /// Asks a link by ARP who has an address, three times spread over `wait`, in the form that changes nobody's table (RFC 5227): the hardware
+    /// addresses of those who say they do, this interface's own left out. Denied without CAP_NET_RAW; a link without ARP is `Unsupported`.
+    fn arp(&self, _interface: &str, _address: Ipv4Addr, _wait: Duration, _hear: Hear) -> io::Result<Vec<Mac>> {
         Err(none())
     }
 }

@@ -14,13 +14,14 @@ use crate::host::Host;
 pub use arguments::Arguments;
 
 mod arguments;
+mod duplicate_ip;
 mod now;
 mod print_path;
 #[allow(dead_code, reason = "its probes follow")]
 mod targets;
 
 /// Every probe there is.
-pub const ALL: &[Probe] = &[print_path::PRINT_PATH];
+pub const ALL: &[Probe] = &[duplicate_ip::DUPLICATE_IP, print_path::PRINT_PATH];
 
 /// Probes that run at the same time; the others wait.
 pub const AT_ONCE_MAX: usize = 2;

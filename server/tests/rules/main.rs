@@ -9,6 +9,7 @@ use deskside_server::diagnose::rules::{self, check_rule};
 use serde_json::{Value, json};
 
 mod board;
+mod capture;
 mod devices;
 mod machine;
 mod network;
@@ -39,6 +40,7 @@ fn row(table: &str, row: Value) -> Value {
 fn samples() -> Vec<Sample> {
     let topics = [
         board::samples(),
+        capture::samples(),
         devices::samples(),
         machine::samples(),
         print_devices::samples(),

@@ -8,7 +8,7 @@ use deskside_proto::v1::Address;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 
-use crate::collect::network::rtnetlink::{self, Names};
+use crate::collect::network::rtnetlink::{self, Listing, Names};
 use crate::collect::{Cadence, Collector, Os, Rows};
 use crate::host::{Host, Netlink};
 
@@ -20,14 +20,23 @@ const FOR_EVER: u32 = u32::MAX;
 
 fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     let listing = rtnetlink::ask(host, Netlink::Addresses)?;
+    let mut rows: Rows = meant(host, &listing)?.into_iter().collect();
+    listing.confess(&mut rows);
+    Ok(rows)
+}
+
+/// Every address there is now.
+pub(crate) fn all(host: &dyn Host) -> anyhow::Result<Vec<Address>> {
+    meant(host, &rtnetlink::ask(host, Netlink::Addresses)?)
+}
+
+fn meant(host: &dyn Host, listing: &Listing) -> anyhow::Result<Vec<Address>> {
     let names = Names::ask(host)?;
     let rows = listing.messages.iter().filter_map(|message| match message {
         RouteNetlinkMessage::NewAddress(address) => row(address, &names),
         _ => None,
     });
-    let mut rows: Rows = rows.collect();
-    listing.confess(&mut rows);
-    Ok(rows)
+    Ok(rows.collect())
 }
 
 fn row(message: &AddressMessage, names: &Names) -> Option<Address> {

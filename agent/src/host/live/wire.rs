@@ -5,7 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::Live;
-use crate::host::{Stream, Wire};
+use crate::host::{Hear, Mac, Stream, Wire};
+
+mod arp;
+mod packet_socket;
 
 /// Largest datagram that is heard.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
@@ -32,6 +35,10 @@ impl Wire for Live {
         let length = socket.recv(&mut heard).map_err(late)?;
         heard.truncate(length);
         Ok((heard, begun.elapsed()))
+    }
+
+    fn arp(&self, interface: &str, address: Ipv4Addr, wait: Duration, hear: Hear) -> io::Result<Vec<Mac>> {
+        arp::ask(interface, address, wait, hear)
     }
 }
 
