@@ -38,6 +38,7 @@ mod link;
 mod looks;
 mod outbox;
 mod probing;
+mod redact_test;
 mod renewal;
 pub mod settings;
 mod status;
@@ -70,6 +71,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     let eye = Arc::new(Eye { host: Arc::clone(&host), registry: Arc::clone(&registry), redactor });
     let (keeper, record) = Keeper::start(&state.join("record"), settings.record.clone(), registry, host.now_ms())?;
     let policy = known_policy(state);
+    eye.learn(policy.as_ref());
     let facts = Arc::new(Facts::of(host.as_ref()));
     let seed = seed()?;
 
@@ -139,7 +141,8 @@ async fn serve(
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = tidy.tick() => {
-                let now_ms = host.now_ms();
+                let (now_ms, means) = (host.now_ms(), Arc::clone(&answering.means));
+                tokio::task::spawn_blocking(move || means.eye.learn(Some(&means.policies.borrow())));
                 if let Err(error) = keeper.with(move |shelf| shelf.record.tidy(now_ms)).await? {
                     tracing::warn!(%error, "the record was not tidied");
                 }

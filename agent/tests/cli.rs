@@ -78,3 +78,28 @@ fn a_damaged_token_is_refused_before_anything_is_sent() {
         assert!(String::from_utf8_lossy(&output.stderr).contains(wanted), "{output:?}");
     }
 }
+
+#[test]
+fn redact_test_shows_what_would_go_and_never_the_secret_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("app.log");
+    std::fs::write(
+        &log,
+        "started\nlogin with password=hunter22secret failed\ntoken ghp_abcdefghij0123456789abcdefghij012345\n",
+    )
+    .unwrap();
+    let shown = agent(folder.path(), &["redact-test", log.to_str().unwrap()]);
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        text.contains("2 of 3 lines would be changed") && text.contains("GitHub token") && !text.contains("hunter22"),
+        "{text}"
+    );
+    assert!(!text.contains("started"), "lines that stay are shown with --all alone: {text}");
+    let lines = agent(folder.path(), &["redact-test", "--json", log.to_str().unwrap()]);
+    let first: Value = serde_json::from_slice(lines.stdout.split(|b| *b == b'\n').next().unwrap()).unwrap();
+    assert_eq!((first["line"].as_u64(), first["removed"][0]["what"].as_str()), (Some(2), Some("password")));
+    let kinds = agent(folder.path(), &["redact-test", "--kinds"]);
+    assert!(String::from_utf8(kinds.stdout).unwrap().lines().count() >= 60);
+    let who = agent(folder.path(), &["who", "person-abcdefgh"]);
+    assert!(String::from_utf8(who.stderr).unwrap().contains("mapping = true"));
+}

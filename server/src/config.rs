@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use deskside_proto::v1::{CaptureConsent, Policy, ProbePolicy, TablePolicy};
+use deskside_proto::v1::{CaptureConsent, Policy, ProbePolicy, Redaction, TablePolicy};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,20 @@ pub struct PolicyConfig {
     pub help_desk: String,
     /// Probes that run by themselves. One that is not named keeps the agent's own default.
     pub probes: BTreeMap<String, ProbeLine>,
+    /// What devices take out of all text besides secrets and people's names.
+    pub redaction: RedactionLine,
+}
+
+/// What devices take out beyond the rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedactionLine {
+    /// IP and hardware addresses become pseudonyms.
+    pub addresses: bool,
+    /// So does the machine's own name.
+    pub hosts: bool,
+    /// Devices keep a list of pseudonyms and whom they stand for; it never leaves them.
+    pub mapping: bool,
 }
 
 /// Who must agree before packets are captured.
@@ -209,6 +223,11 @@ impl Config {
             captures: captures.into(),
             help_desk: self.policy.help_desk.clone(),
             probes: probes.collect(),
+            redaction: Some(Redaction {
+                addresses: self.policy.redaction.addresses,
+                hosts: self.policy.redaction.hosts,
+                mapping: self.policy.redaction.mapping,
+            }),
         };
         let bytes = policy.encode_to_vec();
         let version = bytes

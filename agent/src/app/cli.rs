@@ -17,11 +17,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::facts::{Facts, VERSION};
 use super::settings::Settings;
-use super::{live, make_state, only_one, tables};
+use super::{known_policy, live, make_state, only_one, redact_test, tables};
 use crate::collect::{Collector, Registry, look_once, record_host};
 use crate::host::{Host, hold_little_memory};
 use crate::probe;
-use crate::redact::Redactor;
+use crate::redact::{self, Redactor};
 use crate::schedule::{FAR_LANES, LANES, STUCK_MAX};
 use crate::uplink::enroll::{Applicant, enroll};
 use crate::{config, local};
@@ -88,6 +88,26 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Shows what would be taken out of a text file before anything of it was kept: secrets, names, addresses where policy says.
+    RedactTest {
+        /// A file; "-" for what is piped in.
+        #[arg(required_unless_present = "kinds")]
+        file: Option<PathBuf>,
+        /// Lines that stay as they are too.
+        #[arg(long)]
+        all: bool,
+        /// The kinds of secret that are known.
+        #[arg(long)]
+        kinds: bool,
+        /// As JSON, a line each.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says whom a pseudonym stands for, where policy lets this machine keep a list.
+    Who {
+        /// As it stands in a reading: person-… or ip-….
+        pseudonym: String,
+    },
     /// Prints the settings that are in force.
     Check,
     /// Prints what can be collected: every table with its columns.
@@ -139,6 +159,18 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
         Verb::Probe { probe, arguments: words, json, .. } => {
             let redactor = redactor(&settings, &arguments.state)?;
             test(&live(&settings), &redactor, probe.as_deref().unwrap_or_default(), words, *json, out)
+        }
+        Verb::RedactTest { kinds: true, .. } => redact_test::kinds(out),
+        Verb::RedactTest { file, all, json, .. } => {
+            let redactor = redactor(&settings, &arguments.state)?;
+            let policy = known_policy(&arguments.state);
+            redactor.learn(&live(&settings), policy.as_ref().and_then(|policy| policy.redaction.as_ref()));
+            redact_test::run(&redactor, file.as_deref().unwrap_or(Path::new("-")), *all, *json, out)
+        }
+        Verb::Who { pseudonym } => {
+            let name = Redactor::stands_for(&arguments.state, pseudonym)?;
+            let name = name.with_context(|| format!("{pseudonym} is not in this machine's list"))?;
+            Ok(writeln!(out, "{}", show::printable(&name))?)
         }
         Verb::Check => {
             let text = config::write(&settings)?;
@@ -239,7 +271,7 @@ fn redactor(settings: &Settings, state: &Path) -> anyhow::Result<Redactor> {
         return Ok(redactor);
     }
     let passing = tempfile::tempdir().context("making a passing folder")?;
-    Redactor::open(passing.path(), settings.redact.clone())
+    Redactor::open(passing.path(), redact::Config { mapping: false, ..settings.redact.clone() })
 }
 
 fn on_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -94,6 +94,10 @@ impl Means {
             tracing::warn!(%error, "the policy holds until the agent restarts");
         }
         self.policies.send_replace(policy.clone());
+        let (eye, learnt) = (Arc::clone(&self.eye), policy.clone());
+        if tokio::task::spawn_blocking(move || eye.learn(Some(&learnt))).await.is_err() {
+            tracing::warn!("what the policy takes out of readings is not in force yet");
+        }
         // The looker is gone only when the agent stops.
         self.wishes.send(Wish::Policy(policy)).await.ok();
     }

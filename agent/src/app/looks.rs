@@ -62,6 +62,11 @@ impl Eye {
         self.clean(look(collector, self.host.as_ref()))
     }
 
+    /// Learns whom this machine knows, and what the policy takes out of readings.
+    pub(super) fn learn(&self, policy: Option<&Policy>) {
+        self.redactor.learn(self.host.as_ref(), policy.and_then(|policy| policy.redaction.as_ref()));
+    }
+
     /// A reading without what must not be kept; without its rows where nobody can say what they hold.
     pub(super) fn clean(&self, reading: Reading) -> Reading {
         match self.registry.schema(&reading.table) {

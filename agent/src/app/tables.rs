@@ -120,14 +120,14 @@ fn print_rows(schema: &TableSchema, reading: &Reading, out: &mut dyn Write) -> a
     Ok(())
 }
 
-fn new_table() -> Table {
+pub(super) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::TableStyle::new()).set_content_arrangement(ContentArrangement::Dynamic);
     table
 }
 
 /// The table without the blanks that fill its lines.
-fn text(table: &Table) -> String {
+pub(super) fn text(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 

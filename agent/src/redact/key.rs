@@ -3,11 +3,12 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
-use data_encoding::{Encoding, Specification};
+use data_encoding::{Encoding, HEXLOWER, Specification};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -16,6 +17,7 @@ const KEY_BYTES: usize = 32;
 const KEY_MODE: u32 = 0o600;
 pub(super) const SECRET_LETTERS: usize = 6;
 const PERSON_LETTERS: usize = 8;
+const NETWORK_LETTERS: usize = 6;
 
 /// Accounts that belong to the system, not to a person.
 const SYSTEM_ACCOUNTS: [&str; 7] = ["root", "nobody", "daemon", "lp", "www-data", "messagebus", "polkitd"];
@@ -58,6 +60,28 @@ impl Key {
             return None;
         }
         Some(format!("person-{}", self.tag("person", name, PERSON_LETTERS)))
+    }
+
+    /// What stands for a machine's name.
+    pub(super) fn host(&self, name: &str) -> String {
+        format!("host-{}", self.tag("host", name, PERSON_LETTERS))
+    }
+
+    /// What stands for an address: what it shares with its neighbours (an IPv4 /24, an IPv6 /64), and its own.
+    pub(super) fn ip(&self, ip: IpAddr) -> String {
+        let network = match ip {
+            IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & 0xffff_ff00).to_string(),
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !0xffff_ffff_ffff_ffff).to_string(),
+        };
+        let (network, own) =
+            (self.tag("network", &network, NETWORK_LETTERS), self.tag("ip", &ip.to_string(), NETWORK_LETTERS));
+        format!("ip-{network}-{own}")
+    }
+
+    /// What stands for a hardware address; its maker stays.
+    pub(super) fn mac(&self, mac: [u8; 6]) -> String {
+        let [a, b, c, ..] = mac;
+        format!("mac-{a:02x}{b:02x}{c:02x}-{}", self.tag("mac", &HEXLOWER.encode(&mac), NETWORK_LETTERS))
     }
 
     fn tag(&self, what: &str, text: &str, letters: usize) -> String {

@@ -1,6 +1,11 @@
 //! Takes secrets and persons out of readings, before anything remembers them.
 
+mod addresses;
+mod groups;
 mod key;
+mod known;
+mod makers;
+mod mapping;
 mod pairs;
 mod programs;
 mod text;
@@ -8,16 +13,22 @@ mod tokens;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use deskside_proto::catalog;
 use deskside_proto::rows::{self, Field};
-use deskside_proto::v1::{ColumnSchema, ColumnType, Reading, Sensitivity, TableSchema};
+use deskside_proto::v1::{ColumnSchema, ColumnType, Reading, Redaction, Sensitivity, TableSchema};
 use prost::bytes::Bytes;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use serde::{Deserialize, Serialize};
 
+use crate::host::Host;
 use key::Key;
+use known::Known;
+use mapping::Mapping;
+use text::Kind;
 
 /// What may be kept beyond the rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +36,12 @@ use key::Key;
 pub struct Config {
     /// Tables (`print_jobs`) or columns (`print_jobs.title`) whose `content` columns may be kept, since those whom they are about agreed.
     pub consent: BTreeSet<String>,
+    /// IP and hardware addresses become pseudonyms.
+    pub addresses: bool,
+    /// So does the machine's own name.
+    pub hosts: bool,
+    /// A list of pseudonyms and whom they stand for is kept beside the key.
+    pub mapping: bool,
 }
 
 /// Takes secrets and persons out of readings. Equal things stay equal, by a key that never leaves the machine.
@@ -32,6 +49,26 @@ pub struct Config {
 pub struct Redactor {
     config: Config,
     key: Key,
+    dir: PathBuf,
+    beyond: RwLock<Beyond>,
+}
+
+/// What may change while the agent runs: the people of the machine, and what policy says.
+#[derive(Debug, Default)]
+struct Beyond {
+    known: Arc<Known>,
+    mapping: Option<Arc<Mapping>>,
+}
+
+/// One thing that is taken out of a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// Where it stands, in bytes.
+    pub range: Range<usize>,
+    /// What it is, in words.
+    pub what: &'static str,
+    /// What is written in its place.
+    pub instead: String,
 }
 
 /// What becomes of one field.
@@ -44,12 +81,76 @@ enum Fate {
 impl Redactor {
     /// Reads the key in the agent's state folder, or makes one there (`redact.key`, mode 0600).
     pub fn open(dir: &Path, config: Config) -> anyhow::Result<Self> {
-        Ok(Self { config, key: Key::open(dir)? })
+        Ok(Self { config, key: Key::open(dir)?, dir: dir.to_owned(), beyond: RwLock::default() })
+    }
+
+    /// Learns who uses this machine and what it is called, and what the policy takes out beyond the rule.
+    pub fn learn(&self, host: &dyn Host, policy: Option<&Redaction>) {
+        let config = Config {
+            addresses: self.config.addresses || policy.is_some_and(|policy| policy.addresses),
+            hosts: self.config.hosts || policy.is_some_and(|policy| policy.hosts),
+            mapping: self.config.mapping || policy.is_some_and(|policy| policy.mapping),
+            ..Config::default()
+        };
+        let known = Arc::new(Known::of(host, &config));
+        let mut beyond = self.beyond.write().unwrap_or_else(PoisonError::into_inner);
+        beyond.known = known;
+        if !config.mapping {
+            beyond.mapping = None;
+            // Why not without a policy: whoever asks at the machine knows nothing of it.
+            if policy.is_some() {
+                mapping::forget(&self.dir);
+            }
+        } else if beyond.mapping.is_none() {
+            beyond.mapping = Some(Arc::new(Mapping::open(&self.dir)));
+        }
+    }
+
+    /// What would be taken out of a text, in order.
+    pub fn explain(&self, text: &str) -> Vec<Removed> {
+        let (known, _mapping) = self.beyond();
+        let removed = |span: text::Span| {
+            let found = text.get(span.range.clone())?;
+            let instead = text::instead(&self.key, &span.kind, found);
+            (instead != found).then_some(Removed { range: span.range, what: span.what, instead })
+        };
+        text::find(&known, text).into_iter().filter_map(removed).collect()
+    }
+
+    /// Whom a pseudonym stands for; only where a list is kept.
+    pub fn stands_for(dir: &Path, pseudonym: &str) -> anyhow::Result<Option<String>> {
+        mapping::read(dir, pseudonym)
+    }
+
+    fn beyond(&self) -> (Arc<Known>, Option<Arc<Mapping>>) {
+        let beyond = self.beyond.read().unwrap_or_else(PoisonError::into_inner);
+        (Arc::clone(&beyond.known), beyond.mapping.clone())
+    }
+
+    /// The text as it may be kept; nothing where it is fine.
+    fn clean(&self, text: &str) -> Option<String> {
+        let (known, mapping) = self.beyond();
+        let cleaned = text::clean(&self.key, &known, text)?;
+        if let Some(mapping) = mapping {
+            for span in text::find(&known, text).into_iter().filter(|span| span.kind != Kind::Secret) {
+                let found = text.get(span.range).unwrap_or_default();
+                mapping.note(&text::instead(&self.key, &span.kind, found), found);
+            }
+        }
+        Some(cleaned)
+    }
+
+    fn person(&self, name: &str) -> Option<String> {
+        let pseudonym = self.key.person(name)?;
+        if let Some(mapping) = self.beyond().1 {
+            mapping.note(&pseudonym, name);
+        }
+        Some(pseudonym)
     }
 
     /// The reading without what must not be kept. Rows in which nothing had to go stay as they are, byte by byte.
     pub fn redact(&self, schema: &TableSchema, mut reading: Reading) -> Reading {
-        if let Some(reason) = text::clean(&self.key, &reading.reason) {
+        if let Some(reason) = self.clean(&reading.reason) {
             reading.reason = reason;
         }
         let before = reading.rows.len();
@@ -64,9 +165,9 @@ impl Redactor {
         reading
     }
 
-    /// Free text without secrets and home folders' names.
+    /// Free text without secrets and people's names.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        text::clean(&self.key, text).map_or(Cow::Borrowed(text), Cow::Owned)
+        self.clean(text).map_or(Cow::Borrowed(text), Cow::Owned)
     }
 
     /// One row; none where it is not well-formed, since then nobody can say what is in it.
@@ -101,7 +202,7 @@ impl Redactor {
         match (catalog::options(column).sensitivity(), field.text().filter(|_text| is_text)) {
             (Sensitivity::Secret, _) | (Sensitivity::Personal, None) => Fate::Goes,
             (Sensitivity::Content, _) if !self.consented(schema, column) => Fate::Goes,
-            (Sensitivity::Personal, Some(name)) => self.key.person(name).map_or(Fate::Stays, Fate::Becomes),
+            (Sensitivity::Personal, Some(name)) => self.person(name).map_or(Fate::Stays, Fate::Becomes),
             (_, Some(text)) => self.cleaned(text),
             // A text column whose bytes are not text.
             (_, None) if is_text => Fate::Goes,
@@ -110,7 +211,7 @@ impl Redactor {
     }
 
     fn cleaned(&self, text: &str) -> Fate {
-        text::clean(&self.key, text).map_or(Fate::Stays, Fate::Becomes)
+        self.clean(text).map_or(Fate::Stays, Fate::Becomes)
     }
 
     fn consented(&self, schema: &TableSchema, column: &ColumnSchema) -> bool {
@@ -119,5 +220,14 @@ impl Redactor {
     }
 }
 
+/// The kinds of secret that are known by their form, in words.
+pub fn kinds() -> BTreeSet<&'static str> {
+    text::kinds()
+}
+
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod people;
 #[cfg(test)]
 mod tests;

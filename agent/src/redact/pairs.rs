@@ -26,52 +26,111 @@ pub(super) enum Word {
     Header,
     /// An authorization scheme.
     Bearer,
+    /// A field's name in quotes, whose value stands in quotes too.
+    Quoted,
+    /// A configuration's word at the beginning of a line, a blank and a value.
+    Directive,
 }
 
-const STRONG: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "passwort",
-    "api_key",
-    "api-key",
-    "apikey",
-    "access_key",
-    "access-key",
-    "accesskey",
-    "secret_key",
-    "secret-key",
-    "secretkey",
-    "private_key",
-    "private-key",
-    "privatekey",
-    "client_secret",
-    "client-secret",
-    "clientsecret",
-    "auth_key",
-    "authkey",
-    "accountkey",
-    "sharedaccesskey",
-    "access_token",
-    "refresh_token",
-    "id_token",
-    "auth_token",
-    "auth-token",
-    "identified by",
-    "encryption_key",
-    "signing_key",
-    "storepass",
-    "keypass",
-    "&sig",
-    "?sig",
-    "x-amz-signature",
-    "x-goog-signature",
-    "sharedaccesssignature",
+/// Words by what follows them and how they are read. All in lower case.
+const WORDS: &[(Word, &str, &[&str])] = &[
+    (Word::Header, "authorization header", &["authorization"]),
+    (Word::Header, "cookie header", &["cookie:"]),
+    (
+        Word::Header,
+        "key in a header",
+        &[
+            "x-api-key:",
+            "x-auth-token:",
+            "x-vault-token:",
+            "x-gitlab-token:",
+            "private-token:",
+            "x-goog-api-key:",
+            "x-amz-security-token:",
+            "x-functions-key:",
+            "x-csrf-token:",
+            "x-xsrf-token:",
+        ],
+    ),
+    (
+        Word::Strong,
+        "password",
+        &["password", "passwd", "passwort", "kennwort", "mot_de_passe", "contrasena", "storepass", "keypass"],
+    ),
+    (Word::Strong, "passphrase", &["passphrase", "pass_phrase"]),
+    (Word::Strong, "API key", &["api_key", "api-key", "apikey", "appkey", "app_key", "subscription-key"]),
+    (Word::Strong, "access key", &["access_key", "access-key", "accesskey", "accountkey", "sharedaccesskey"]),
+    (
+        Word::Strong,
+        "secret key",
+        &[
+            "secret_key",
+            "secret-key",
+            "secretkey",
+            "master_key",
+            "masterkey",
+            "encryption_key",
+            "signing_key",
+            "key_base",
+        ],
+    ),
+    (Word::Strong, "private key in a field", &["private_key", "private-key", "privatekey", "client-key-data"]),
+    (
+        Word::Strong,
+        "pre-shared key",
+        &["presharedkey", "preshared-key", "preshared_key", "pre-shared-key", "pre_shared_key"],
+    ),
+    (
+        Word::Strong,
+        "client secret",
+        &["client_secret", "client-secret", "clientsecret", "app_secret", "appsecret", "consumer_secret"],
+    ),
+    (Word::Strong, "authentication key", &["auth_key", "authkey", "auth_pass", "authpass", "authtok"]),
+    (Word::Strong, "access token", &["access_token", "access-token", "accesstoken"]),
+    (Word::Strong, "refresh token", &["refresh_token", "refresh-token", "refreshtoken"]),
+    (
+        Word::Strong,
+        "identity token",
+        &["id_token", "id-token", "auth_token", "auth-token", "authtoken", "session_token", "session-token"],
+    ),
+    (Word::Strong, "SQL password", &["identified by"]),
+    (
+        Word::Strong,
+        "signature of a signed URL",
+        &["&sig", "?sig", "x-amz-signature", "x-goog-signature", "sharedaccesssignature"],
+    ),
+    (Word::Strong, "SAML assertion", &["samlresponse", "samlrequest", "saml_response"]),
+    (Word::Strong, "connection string's key", &["sharedsecret", "shared_secret", "shared-secret"]),
+    (Word::Strong, "webhook secret", &["webhook_secret", "webhook-secret", "hmac_key", "hmac_secret"]),
+    (Word::Short, "password", &["pwd", "pass", "bindpw", "rootpw", "userpw"]),
+    (Word::Short, "Wi-Fi key", &["psk", "wep_key", "wep-key0", "wep_key0", "sae_password"]),
+    (
+        Word::Short,
+        "session",
+        &["jsessionid", "phpsessid", "sessionid", "session_id", "asp.net_sessionid", "connect.sid", "_gitlab_session"],
+    ),
+    (Word::Short, "one-time password", &["otp", "totp", "mfa_code", "2fa_code"]),
+    (Word::Short, "one-time code of OAuth", &["code_verifier", "device_code", "authorization_code"]),
+    (Word::Weak, "token", &["token"]),
+    (Word::Weak, "secret", &["secret"]),
+    (Word::Weak, "credential", &["credential", "credentials"]),
+    (Word::Weak, "SNMP community", &["community"]),
+    (Word::Weak, "cookie", &["cookie"]),
+    (Word::Weak, "PIN", &["pin code", "pincode", "puk"]),
+    (Word::Bearer, "bearer token", &["bearer "]),
+    (Word::Quoted, "registry login", &["\"auth\""]),
+    (
+        Word::Directive,
+        "SNMP community",
+        &["rocommunity", "rwcommunity", "rocommunity6", "rwcommunity6", "trapcommunity", "snmp-server community"],
+    ),
+    (
+        Word::Directive,
+        "password in a configuration",
+        &["requirepass", "masterauth", "enable secret", "enable password", "bindpw", "rootpw"],
+    ),
 ];
-const SHORT: &[&str] =
-    &["pwd", "psk", "pass", "wep_key", "wep-key0", "wep_key0", "jsessionid", "phpsessid", "sessionid", "session_id"];
-const WEAK: &[&str] = &["token", "secret", "credential", "credentials", "community", "cookie"];
-const HEADERS: &[&str] = &["authorization", "cookie:", "x-api-key:", "x-auth-token:"];
+
 const SCHEMES: [&[u8]; 7] = [b"bearer", b"basic", b"digest", b"token", b"negotiate", b"ntlm", b"apikey"];
 
 /// Values that say nothing.
@@ -103,14 +162,9 @@ const PLAIN: [&[u8]; 24] = [
 ];
 
 pub(super) fn triggers() -> impl Iterator<Item = Trigger> {
-    let of = |words: &'static [&'static str], word| {
-        words.iter().map(move |text| Trigger { text, any_case: true, rule: Rule::Pair(word) })
-    };
-    let all = of(HEADERS, Word::Header)
-        .chain(of(STRONG, Word::Strong))
-        .chain(of(SHORT, Word::Short))
-        .chain(of(WEAK, Word::Weak));
-    all.chain(of(&["bearer "], Word::Bearer))
+    WORDS.iter().flat_map(|(word, kind, texts)| {
+        texts.iter().map(|text| Trigger { text, any_case: true, kind, rule: Rule::Pair(*word) })
+    })
 }
 
 /// The secret that follows a word.
@@ -119,6 +173,8 @@ pub(super) fn value(bytes: &[u8], at: usize, after: usize, word: Word) -> Option
     let found = match word {
         Word::Header => header(bytes, after),
         Word::Bearer => bearer(bytes, after),
+        Word::Quoted => quoted(bytes, after),
+        Word::Directive => directive(bytes, at, after),
         Word::Short if before.is_some_and(u8::is_ascii_alphanumeric) => None,
         _ => pair(bytes, at, after, word),
     };
@@ -172,6 +228,21 @@ fn bearer(bytes: &[u8], after: usize) -> Option<Range<usize>> {
     likely.then(|| after..after + token.len())
 }
 
+fn quoted(bytes: &[u8], after: usize) -> Option<Range<usize>> {
+    let (start, _by_colon) = separator(bytes, after)?;
+    let (begin, quote) = opened(bytes, start);
+    let end = quoted_end(bytes, begin, quote?);
+    (end >= begin + WEAK_LENGTH_MIN && !plain(bytes.get(begin..end)?)).then_some(begin..end)
+}
+
+fn directive(bytes: &[u8], at: usize, after: usize) -> Option<Range<usize>> {
+    let line = bytes.get(..at)?.iter().rev().take_while(|b| **b != b'\n');
+    let alone = line.clone().all(u8::is_ascii_whitespace);
+    let blank = blanks(bytes, after);
+    let range = until_blank(bytes, after + blank).filter(|_range| alone && blank > 0)?;
+    (!plain(bytes.get(range.clone())?)).then_some(range)
+}
+
 fn pair(bytes: &[u8], at: usize, after: usize, word: Word) -> Option<Range<usize>> {
     let name = bytes.get(..at)?;
     // Services and programs that are called so: "pam_unix(gdm-password:session)".
@@ -185,8 +256,10 @@ fn pair(bytes: &[u8], at: usize, after: usize, word: Word) -> Option<Range<usize
     }
     let blank = blanks(bytes, after);
     let Some((start, by_colon)) = separator(bytes, after) else {
+        // ipsec.secrets(5): `: PSK "…"`.
+        let is_psk = bytes.get(at..after).is_some_and(|word| word.eq_ignore_ascii_case(b"psk"));
         let quoted = bytes.get(after + blank).is_some_and(|b| b"\"'".contains(b));
-        let named = blank > 0 && (is_flag(name) || (quoted && word == Word::Strong));
+        let named = blank > 0 && (is_flag(name) || (quoted && (word == Word::Strong || is_psk)));
         let range = until_blank(bytes, after + blank).filter(|_range| named)?;
         let value = bytes.get(range.clone())?;
         return (value.first() != Some(&b'-') && !plain(value)).then_some(range);

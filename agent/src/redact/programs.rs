@@ -44,10 +44,20 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("useradd", &["-p"]),
     ("usermod", &["-p"]),
     ("svn", &["--password"]),
+    ("cmdkey", &["/pass:"]),
+    ("schtasks", &["/rp"]),
+    ("psexec", &["-p"]),
+    ("plink", &["-pw"]),
+    ("pscp", &["-pw"]),
+    ("az", &["-p"]),
+    ("ipmiutil", &["-P"]),
+    ("kinit", &["--password"]),
+    ("realm", &["--one-time-password"]),
 ];
 
 pub(super) fn triggers() -> impl Iterator<Item = Trigger> {
-    PROGRAMS.iter().map(|(text, flags)| Trigger { text, any_case: false, rule: Rule::Program(flags) })
+    let kind = "argument of a program";
+    PROGRAMS.iter().map(move |(text, flags)| Trigger { text, any_case: false, kind, rule: Rule::Program(flags) })
 }
 
 /// Whether a program's name stands as a word of its own.

@@ -11,7 +11,7 @@ use super::{Config, Redactor};
 fn redactor(consent: &[&str]) -> Redactor {
     let dir = tempfile::tempdir().unwrap();
     let consent = consent.iter().map(|&name| name.to_owned()).collect();
-    Redactor::open(dir.path(), Config { consent }).unwrap()
+    Redactor::open(dir.path(), Config { consent, ..Config::default() }).unwrap()
 }
 
 fn reading<R: Row>(rows: &[R]) -> (&'static TableSchema, Reading) {
@@ -176,7 +176,7 @@ usb 1-1: New USB device found, idVendor=046d, idProduct=c31c, bcdDevice=64.00
 E [12/May/2026:10:00:00 +0200] [Job 12] The printer is not responding.
 connecting to ipp://printer.example:631/ipp/print and http://[::1]:631/
 lpd://10.1.2.3/queue socket://10.1.2.3:9100?contimeout=2
-mail to someone@example.com about http://host/path?a=b@c was sent
+mail to postmaster about http://host/path?a=b@c was sent
 curl: (7) Failed to connect to host port 80 after 3 ms
 the token bucket filter was set; token expired; secret agent registered
 authorization: denied by policy for user x

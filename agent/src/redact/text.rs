@@ -3,17 +3,26 @@
 //! Why by hand rather than by expressions: logs come by the ten thousand lines a second, and a small expression engine takes a few megabytes
 //! a second; here the common byte costs one look into a table.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::key::{Key, SECRET_LETTERS};
-use super::{pairs, programs, tokens};
+use super::known::Known;
+use super::{groups, pairs, programs, tokens};
 
 /// What stands at a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Secret,
+    /// A person, by the text itself.
     Person,
+    /// A person whose login this is.
+    PersonOf(String),
+    /// A machine's own name.
+    Host(String),
+    Ip(IpAddr),
+    Mac([u8; 6]),
 }
 
 /// A part of the text that must not stay.
@@ -21,11 +30,13 @@ pub(super) enum Kind {
 pub(super) struct Span {
     pub(super) range: Range<usize>,
     pub(super) kind: Kind,
+    /// What it is, in words.
+    pub(super) what: &'static str,
 }
 
 impl Span {
     pub(super) fn secret(range: Range<usize>) -> Self {
-        Self { range, kind: Kind::Secret }
+        Self { range, kind: Kind::Secret, what: "secret" }
     }
 }
 
@@ -44,6 +55,16 @@ pub(super) enum Rule {
     Home,
     /// A password's hash, as in shadow(5).
     Crypt,
+    /// Groups of the same length with hyphens between: recovery keys, product keys, payment cards.
+    Groups,
+    /// A client secret of Microsoft Entra.
+    Entra,
+    /// The private part of a `PuTTY` key.
+    Putty,
+    /// netrc(5).
+    Netrc,
+    /// Oracle's way of naming a login.
+    Oracle,
     /// A program that is given secrets as arguments.
     Program(&'static [&'static str]),
 }
@@ -54,18 +75,31 @@ pub(super) struct Trigger {
     /// In lower case where case does not matter.
     pub(super) text: &'static str,
     pub(super) any_case: bool,
+    /// What it is that is taken out, in words.
+    pub(super) kind: &'static str,
     pub(super) rule: Rule,
 }
 
-const OTHERS: [Trigger; 8] = [
-    Trigger { text: "-----BEGIN ", any_case: false, rule: Rule::Armour },
-    Trigger { text: "://", any_case: false, rule: Rule::Url },
-    Trigger { text: "/home/", any_case: false, rule: Rule::Home },
-    Trigger { text: "/Users/", any_case: false, rule: Rule::Home },
-    Trigger { text: "/run/media/", any_case: false, rule: Rule::Home },
-    Trigger { text: "\\users\\", any_case: true, rule: Rule::Home },
-    Trigger { text: "\\users\\\\", any_case: true, rule: Rule::Home },
-    Trigger { text: "$", any_case: false, rule: Rule::Crypt },
+const fn other(text: &'static str, kind: &'static str, rule: Rule) -> Trigger {
+    Trigger { text, any_case: false, kind, rule }
+}
+
+const HOME: &str = "home folder's owner";
+
+const OTHERS: [Trigger; 13] = [
+    other("-----BEGIN ", "private key", Rule::Armour),
+    other("Private-Lines:", "PuTTY private key", Rule::Putty),
+    other("://", "login in a URL", Rule::Url),
+    other("/home/", HOME, Rule::Home),
+    other("/Users/", HOME, Rule::Home),
+    other("/run/media/", HOME, Rule::Home),
+    Trigger { any_case: true, ..other("\\users\\", HOME, Rule::Home) },
+    Trigger { any_case: true, ..other("\\users\\\\", HOME, Rule::Home) },
+    other("$", "password hash", Rule::Crypt),
+    other("-", "recovery key, product key or payment card", Rule::Groups),
+    other("Q~", "Microsoft Entra client secret", Rule::Entra),
+    other("machine ", "login of netrc", Rule::Netrc),
+    other("sqlplus ", "Oracle login", Rule::Oracle),
 ];
 
 /// Triggers by their first byte, and which second bytes any of them has.
@@ -92,14 +126,19 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
     index
 });
 
+/// The kinds of secret that are known, in words.
+pub(super) fn kinds() -> std::collections::BTreeSet<&'static str> {
+    INDEX.firsts.iter().flatten().map(|trigger| trigger.kind).collect()
+}
+
 /// Letters of either case have one bit.
 fn bit(byte: u8) -> u64 {
     1 << (byte & 0x1f)
 }
 
 /// The text without secrets and names; nothing where there are none.
-pub(super) fn clean(key: &Key, text: &str) -> Option<String> {
-    let spans = find(text);
+pub(super) fn clean(key: &Key, known: &Known, text: &str) -> Option<String> {
+    let spans = find(known, text);
     if spans.is_empty() {
         return None;
     }
@@ -108,18 +147,28 @@ pub(super) fn clean(key: &Key, text: &str) -> Option<String> {
     for span in spans {
         cleaned.push_str(text.get(done..span.range.start)?);
         let found = text.get(span.range.clone())?;
-        match span.kind {
-            Kind::Secret => cleaned.push_str(&key.secret(found)),
-            Kind::Person => cleaned.push_str(&key.person(found).unwrap_or_else(|| found.to_owned())),
-        }
+        cleaned.push_str(&instead(key, &span.kind, found));
         done = span.range.end;
     }
     cleaned.push_str(text.get(done..)?);
     (cleaned != text).then_some(cleaned)
 }
 
+/// What is written in its place.
+pub(super) fn instead(key: &Key, kind: &Kind, found: &str) -> String {
+    let person = |name: &str| key.person(name).unwrap_or_else(|| found.to_owned());
+    match kind {
+        Kind::Secret => key.secret(found),
+        Kind::Person => person(found),
+        Kind::PersonOf(login) => person(login),
+        Kind::Host(name) => key.host(name),
+        Kind::Ip(ip) => key.ip(*ip),
+        Kind::Mac(mac) => key.mac(*mac),
+    }
+}
+
 /// All spans, in order, none over another.
-fn find(text: &str) -> Vec<Span> {
+pub(super) fn find(known: &Known, text: &str) -> Vec<Span> {
     let bytes = text.as_bytes();
     let index = &*INDEX;
     let mut spans: Vec<Span> = Vec::new();
@@ -141,18 +190,20 @@ fn find(text: &str) -> Vec<Span> {
             if let Rule::Program(flags) = trigger.rule {
                 if programs_left > 0 && programs::stands(bytes, at, after) {
                     programs_left -= 1;
-                    spans.extend(programs::arguments(bytes, after, flags));
+                    let arguments = programs::arguments(bytes, after, flags).into_iter();
+                    spans.extend(arguments.map(|span| Span { what: trigger.kind, ..span }));
                 }
                 continue;
             }
             if let Some(span) = look(bytes, at, after, trigger.rule) {
                 next = next.max(span.range.end);
-                spans.push(span);
+                spans.push(Span { what: trigger.kind, ..span });
                 break;
             }
         }
         at = next;
     }
+    known.find(text, &mut spans);
     settle(text, spans)
 }
 
@@ -173,6 +224,11 @@ fn look(bytes: &[u8], at: usize, after: usize, rule: Rule) -> Option<Span> {
         Rule::Url => tokens::userinfo(bytes, after),
         Rule::Home => home(bytes, after),
         Rule::Crypt => tokens::crypt(bytes, at),
+        Rule::Groups => groups::key(bytes, at),
+        Rule::Entra => tokens::entra(bytes, at, after),
+        Rule::Putty => tokens::putty(bytes, after),
+        Rule::Netrc => tokens::netrc(bytes, after),
+        Rule::Oracle => tokens::oracle(bytes, after),
         Rule::Program(_) => None,
     }
 }
@@ -196,7 +252,7 @@ fn settle(text: &str, mut spans: Vec<Span>) -> Vec<Span> {
             Some(last) if span.range.start < last.range.end => {
                 last.range.end = last.range.end.max(span.range.end);
                 if span.kind == Kind::Secret {
-                    last.kind = Kind::Secret;
+                    (last.kind, last.what) = (Kind::Secret, span.what);
                 }
             }
             _ => settled.push(span),
@@ -229,5 +285,9 @@ fn home(bytes: &[u8], after: usize) -> Option<Span> {
         end -= 1;
     }
     let found = bytes.get(after..end)?;
-    (!found.is_empty() && !SHARED.contains(&found)).then_some(Span { range: after..end, kind: Kind::Person })
+    (!found.is_empty() && !SHARED.contains(&found)).then_some(Span {
+        range: after..end,
+        kind: Kind::Person,
+        what: HOME,
+    })
 }

@@ -1,5 +1,6 @@
 //! Secrets that are known by their own form: tokens with a prefix, private keys, passwords in URLs, hashes of passwords.
 
+use super::makers::SHAPES;
 use super::text::{Rule, Span, Trigger};
 
 /// Bytes of a URL's authority that are looked through.
@@ -8,52 +9,40 @@ const AUTHORITY_BYTES_MAX: usize = 1024;
 /// A name without a password in a URL is taken for a token from this length on.
 const USERINFO_TOKEN_MIN: usize = 20;
 
+/// A body of this length has a digit, unless it is no token at all.
+const LONG_MIN: usize = 24;
+
 /// The form of a token: a prefix, then at least so many bytes of an alphabet.
 #[derive(Debug)]
 pub(super) struct Shape {
-    prefixes: &'static [&'static str],
-    min: usize,
-    also: &'static [u8],
-    dots_min: usize,
+    /// What it is, in words.
+    pub(super) kind: &'static str,
+    pub(super) prefixes: &'static [&'static str],
+    pub(super) min: usize,
+    /// Beside letters and digits.
+    pub(super) also: &'static [u8],
+    pub(super) dots_min: usize,
+    /// Of letters and digits the hexadecimal alone.
+    pub(super) hex: bool,
 }
-
-const fn shape(prefixes: &'static [&'static str], min: usize, also: &'static [u8]) -> Shape {
-    Shape { prefixes, min, also, dots_min: 0 }
-}
-
-/// As their makers document them.
-static SHAPES: [Shape; 12] = [
-    shape(&["AKIA", "ASIA", "ABIA", "ACCA"], 12, b""),
-    shape(&["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], 16, b""),
-    shape(&["github_pat_"], 16, b"_"),
-    shape(&["glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "glft-", "glsoat-", "glagent-"], 12, b"_-."),
-    shape(
-        &["xoxa-", "xoxb-", "xoxc-", "xoxd-", "xoxe-", "xoxe.", "xoxo-", "xoxp-", "xoxr-", "xoxs-", "xapp-"],
-        8,
-        b"-._%",
-    ),
-    shape(&["AIza"], 30, b"_-"),
-    shape(&["ya29.", "GOCSPX-", "1//0"], 16, b"_-"),
-    shape(&["sk_live_", "sk_test_", "rk_live_", "rk_test_", "sk-ant-", "sk-proj-", "pk_live_", "whsec_"], 12, b"_-"),
-    shape(&["npm_", "pypi-AgE", "dop_v1_", "hvs.", "hvb.", "shpat_", "dckr_pat_", "lin_api_", "SG."], 18, b"_-."),
-    // Deskside's own invites.
-    shape(&["dsk1"], 40, b"_-"),
-    shape(&["hooks.slack.com/services/"], 8, b"/"),
-    // A JSON Web Token: the first part begins with `{"`.
-    Shape { prefixes: &["eyJ"], min: 16, also: b"_-.", dots_min: 1 },
-];
 
 pub(super) fn triggers() -> impl Iterator<Item = Trigger> {
     let each = |shape: &'static Shape| {
-        shape.prefixes.iter().map(move |text| Trigger { text, any_case: false, rule: Rule::Token(shape) })
+        let of =
+            move |text: &&'static str| Trigger { text, any_case: false, kind: shape.kind, rule: Rule::Token(shape) };
+        shape.prefixes.iter().map(of)
     };
     SHAPES.iter().flat_map(each)
 }
 
 /// The token whose prefix stands at a place.
 pub(super) fn token(bytes: &[u8], at: usize, after: usize, shape: &Shape) -> Option<Span> {
-    let inner = |b: &u8| b.is_ascii_alphanumeric() || shape.also.contains(b);
-    if at.checked_sub(1).and_then(|before| bytes.get(before)).is_some_and(u8::is_ascii_alphanumeric) {
+    let letter = |b: &u8| if shape.hex { b.is_ascii_hexdigit() } else { b.is_ascii_alphanumeric() };
+    let inner = |b: &u8| letter(b) || shape.also.contains(b);
+    let begins_with_letter = bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
+    if begins_with_letter
+        && at.checked_sub(1).and_then(|before| bytes.get(before)).is_some_and(u8::is_ascii_alphanumeric)
+    {
         return None;
     }
     let body = bytes.get(after..)?;
@@ -61,8 +50,11 @@ pub(super) fn token(bytes: &[u8], at: usize, after: usize, shape: &Shape) -> Opt
     while length > 0 && body.get(length - 1).is_some_and(|b| b".-".contains(b)) {
         length -= 1;
     }
-    let dots = body.iter().take(length).filter(|b| **b == b'.').count();
-    (length >= shape.min && dots >= shape.dots_min).then(|| Span::secret(at..after + length))
+    let found = body.get(..length)?;
+    let dots = found.split(|b| *b == b'.').count() - 1;
+    // A word of nothing but letters and marks is a name: `secret_management_for_everybody`.
+    let mixed = shape.min < LONG_MIN || found.iter().any(u8::is_ascii_digit);
+    (length >= shape.min && dots >= shape.dots_min && mixed).then(|| Span::secret(at..after + length))
 }
 
 /// A private key, to the end of its armour or of the text.
@@ -106,6 +98,49 @@ pub(super) fn userinfo(bytes: &[u8], after: usize) -> Option<Span> {
 
 fn last_at(bytes: &[u8]) -> Option<usize> {
     bytes.iter().rposition(|b| *b == b'@')
+}
+
+/// What follows the header of a `PuTTY` key's private part, to its end.
+pub(super) fn putty(bytes: &[u8], after: usize) -> Option<Span> {
+    let rest = bytes.get(after..)?;
+    let end = find(rest, b"Private-MAC").unwrap_or(rest.len());
+    let begin = rest.iter().take(8).take_while(|b| b.is_ascii_digit() || **b == b' ').count();
+    (end > begin).then(|| Span::secret(after + begin..after + end))
+}
+
+/// A client secret of Microsoft Entra: `Q~` behind three or four letters, and some thirty more after it.
+pub(super) fn entra(bytes: &[u8], at: usize, after: usize) -> Option<Span> {
+    let inner = |b: &u8| b.is_ascii_alphanumeric() || b"_~.-".contains(b);
+    let before = bytes.get(..at)?.iter().rev().take_while(|b| inner(b)).count();
+    let behind = bytes.get(after..)?.iter().take_while(|b| inner(b)).count();
+    ((3..=6).contains(&before) && (30..=40).contains(&behind)).then(|| Span::secret(at - before..after + behind))
+}
+
+/// The password of a line of netrc(5): `machine H login U password P`.
+pub(super) fn netrc(bytes: &[u8], after: usize) -> Option<Span> {
+    let mut words = words(bytes, after);
+    let (_host, login, _user) = (words.next()?, words.next()?, words.next()?);
+    let (password, secret) = (words.next()?, words.next()?);
+    let known = bytes.get(login)? == b"login" && bytes.get(password)? == b"password";
+    known.then(|| Span::secret(secret))
+}
+
+/// The password in `sqlplus user/password@place`.
+pub(super) fn oracle(bytes: &[u8], after: usize) -> Option<Span> {
+    let login = words(bytes, after).find(|word| bytes.get(word.clone()).is_some_and(|word| !word.starts_with(b"-")))?;
+    let word = bytes.get(login.clone())?;
+    let slash = word.iter().position(|b| *b == b'/').filter(|slash| *slash > 0)?;
+    let end = word.iter().rposition(|b| *b == b'@').unwrap_or(word.len());
+    (end > slash + 1).then(|| Span::secret(login.start + slash + 1..login.start + end))
+}
+
+fn words(bytes: &[u8], mut at: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    std::iter::from_fn(move || {
+        at += bytes.get(at..)?.iter().take_while(|b| b.is_ascii_whitespace()).count();
+        let length = bytes.get(at..)?.iter().take_while(|b| !b.is_ascii_whitespace()).count();
+        at += length;
+        (length > 0).then(|| at - length..at)
+    })
 }
 
 /// `$6$salt$hash` and its like, crypt(5).
