@@ -20,6 +20,7 @@ const FILES: [&str; 15] = [
     "printing",
     "print_devices",
     "network",
+    "links",
     "logs",
     "probes",
     "capture",

@@ -5,13 +5,14 @@ use std::thread;
 use std::time::Duration;
 
 use deskside_proto::rows::Row;
-use deskside_proto::v1::{Cgroup, Cpu, DiskIo, Process, Reading};
+use deskside_proto::v1::{Cgroup, Cpu, DiskIo, InterfaceIo, Process, Reading, TcpStats};
 
 use super::{Collector, Registry, look};
 use crate::host::{Clean, Host, Recording, Size};
 
 /// Tables with shares of time, which need two looks.
-const SHARES: [&str; 4] = [Cgroup::TABLE, Cpu::TABLE, DiskIo::TABLE, Process::TABLE];
+const SHARES: [&str; 6] =
+    [Cgroup::TABLE, Cpu::TABLE, DiskIo::TABLE, InterfaceIo::TABLE, Process::TABLE, TcpStats::TABLE];
 
 /// Between the two looks.
 const BETWEEN: Duration = Duration::from_millis(200);

@@ -19,7 +19,7 @@ use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use super::{Before, Own, Space};
+use super::{Before, InterfaceDriver, Own, Space};
 
 /// Name of the index's file.
 pub(super) const INDEX: &str = "host.json";
@@ -42,6 +42,9 @@ pub(super) struct Index {
     /// What the agent's own process used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) own: Option<Own>,
+    /// Network interfaces and what their drivers say of themselves.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) drivers: BTreeMap<String, InterfaceDriver>,
     /// Ports that are open, as "host:port", and the milliseconds that opening took.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) reached: BTreeMap<String, u64>,

@@ -85,6 +85,15 @@ impl Netlink {
     }
 }
 
+/// What the driver of a network interface says of itself (`ETHTOOL_GDRVINFO`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct InterfaceDriver {
+    /// Its version; of the kernel's own drivers that is the kernel's.
+    pub version: String,
+    /// Version of the firmware in the hardware; empty where it has none, or does not tell.
+    pub firmware: String,
+}
+
 /// What a collector wrote down at its look before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Before {
@@ -122,6 +131,8 @@ pub trait Host: Send + Sync {
     /// follow; `all` asks for a listing (`NLM_F_DUMP`). The messages of the answer, end to end, each with its netlink header. A kernel
     /// without the family is `NotFound`.
     fn genl(&self, family: &str, request: &[u8], all: bool) -> io::Result<Vec<u8>>;
+    /// What the driver of a network interface says of itself. One without a driver is `Unsupported`.
+    fn interface_driver(&self, interface: &str) -> io::Result<InterfaceDriver>;
     /// The network, for probes.
     fn wire(&self) -> &dyn Wire;
     /// One IPP request to a printer at an `ipp`, `ipps`, `http` or `https` URI; the body of its answer. A printer's certificate is

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::folder::{self, INDEX, Index, Program};
-use super::{Before, Host, Netlink, NoWire, Own, Ran, SnmpAnswer, SnmpAsk, Space, Wire};
+use super::{Before, Host, InterfaceDriver, Netlink, NoWire, Own, Ran, SnmpAnswer, SnmpAsk, Space, Wire};
 
 /// A recorded machine. It answers what the folder holds and nothing else, whatever machine it is read on.
 #[derive(Debug)]
@@ -112,6 +112,11 @@ impl Host for Recorded {
         let place = folder::genl(family, request, all);
         self.refused(&folder::genl_question(family, request, all))?;
         fs::read(self.folder.join(place)).map_err(|_absent| unknown("the generic netlink answer of", family))
+    }
+
+    fn interface_driver(&self, interface: &str) -> io::Result<InterfaceDriver> {
+        self.refused(&format!("interface_driver {interface}"))?;
+        self.index.drivers.get(interface).cloned().ok_or_else(|| unknown("the driver of", interface))
     }
 
     fn wire(&self) -> &dyn Wire {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::folder::{self, INDEX, Index, Program, Refusal};
-use super::{Before, Host, Netlink, Oid, Own, Ran, SnmpAnswer, SnmpAsk, SnmpValue, Space, Wire};
+use super::{Before, Host, InterfaceDriver, Netlink, Oid, Own, Ran, SnmpAnswer, SnmpAsk, SnmpValue, Space, Wire};
 
 /// Most files of one recording. What is asked beyond it is answered and not written down, and counted.
 const FILES_MAX: usize = 4096;
@@ -203,6 +203,15 @@ impl Host for Recording<'_> {
         let answer = self.answered(question, self.host.genl(family, request, all))?;
         self.write_raw(&folder::genl(family, request, all), &answer);
         Ok(answer)
+    }
+
+    fn interface_driver(&self, interface: &str) -> io::Result<InterfaceDriver> {
+        let question = || format!("interface_driver {interface}");
+        let driver = self.answered(question, self.host.interface_driver(interface))?;
+        self.note(|index| {
+            index.drivers.insert(interface.to_owned(), driver.clone());
+        });
+        Ok(driver)
     }
 
     fn wire(&self) -> &dyn Wire {

@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("hardware.toml", include_str!("../../rules/hardware.toml")),
     ("storage.toml", include_str!("../../rules/storage.toml")),
     ("devices.toml", include_str!("../../rules/devices.toml")),
+    ("links.toml", include_str!("../../rules/links.toml")),
     ("network.toml", include_str!("../../rules/network.toml")),
     ("system.toml", include_str!("../../rules/system.toml")),
     ("software.toml", include_str!("../../rules/software.toml")),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 mod board;
 mod capture;
 mod devices;
+mod links;
 mod machine;
 mod network;
 mod print_devices;
@@ -42,6 +43,7 @@ fn samples() -> Vec<Sample> {
         board::samples(),
         capture::samples(),
         devices::samples(),
+        links::samples(),
         machine::samples(),
         print_devices::samples(),
         probes::samples(),

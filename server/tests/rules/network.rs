@@ -18,19 +18,6 @@ fn default_route() -> Value {
 }
 
 #[test]
-fn a_machine_without_any_signal_is_told_of() {
-    let rule = "network-no-carrier";
-    let off = interface(&json!({"carrier": false}));
-    finds(
-        rule,
-        &json!({"interfaces": [off, interface(&json!({"name": "wlan0", "kind": "wifi", "carrier": false}))]}),
-        "wlan0",
-    );
-    passes(rule, &json!({"interfaces": [off, interface(&json!({"name": "wlan0", "kind": "wifi"}))]}));
-    passes(rule, &json!({"interfaces": [interface(&json!({"kind": "loopback"}))]}));
-}
-
-#[test]
 fn a_signal_without_a_default_route_is_told_of() {
     let rule = "network-no-default-route";
     let blackhole = json!({"destination": "default", "type": "unreachable"});
@@ -77,26 +64,6 @@ fn a_silent_router_is_told_of_and_another_silent_neighbour_is_not() {
     finds("network-one-gateway-silent", &two, "The router 2001:db8::1 does not answer on enp3s0; 192.0.2.1 does");
     passes("network-gateway-silent", &two);
     passes("network-one-gateway-silent", &neighbor(true, "failed"));
-}
-
-#[test]
-fn a_bad_cable_is_told_of_by_duplex_speed_errors_and_flaps() {
-    let link = |change: Value| json!({"interfaces": [interface(&change)]});
-    finds("network-half-duplex", &link(json!({"duplex": "half"})), "half duplex");
-    passes("network-half-duplex", &link(json!({})));
-    passes("network-half-duplex", &link(json!({"duplex": ""})));
-    finds("network-slow-link", &link(json!({"speed_bits_per_second": 100_000_000})), "enp3s0 runs at");
-    passes("network-slow-link", &link(json!({"speed_bits_per_second": null})));
-    passes("network-slow-link", &link(json!({})));
-    finds("network-receive-errors", &link(json!({"rx_errors": 5_000})), "errors");
-    finds("network-receive-errors", &link(json!({"rx_crc_errors": 50, "rx_errors": 50})), "wrong checksums");
-    passes("network-receive-errors", &link(json!({"rx_errors": 99})));
-    passes("network-receive-errors", &link(json!({"rx_errors": 100, "rx_packets": 1_000_000_000_i64})));
-
-    let flaps = |changes: i64, uptime_s: i64| json!({"interfaces": [interface(&json!({"carrier_changes": changes}))], "boot": [{"uptime_s": uptime_s}]});
-    finds("network-carrier-flaps", &flaps(40, 36_000), "40 changes");
-    passes("network-carrier-flaps", &flaps(39, 36_000));
-    passes("network-carrier-flaps", &flaps(4, 600));
 }
 
 #[test]

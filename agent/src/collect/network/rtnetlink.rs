@@ -76,8 +76,14 @@ impl Names {
         Ok(Self::of(&ask(host, Netlink::Links)?))
     }
 
-    fn of(listing: &Listing) -> Self {
-        Self(links(listing).filter_map(|link| Some((link.header.index, name(link)?))).collect())
+    /// Of a listing of links.
+    pub(super) fn of(listing: &Listing) -> Self {
+        Self::among(links(listing))
+    }
+
+    /// Of these links.
+    pub(super) fn among<'a>(links: impl IntoIterator<Item = &'a LinkMessage>) -> Self {
+        Self(links.into_iter().filter_map(|link| Some((link.header.index, name(link)?))).collect())
     }
 
     /// The name of an interface; one that has gone meanwhile is told by its number.

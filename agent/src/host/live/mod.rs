@@ -14,9 +14,10 @@ pub use memory::{give_back_program, hold_little_memory};
 pub use snmp::Config as SnmpConfig;
 
 use super::folder;
-use super::{Before, Host, Netlink, Own, READ_BYTES_MAX, Ran, SnmpAnswer, SnmpAsk, Space, Wire};
+use super::{Before, Host, InterfaceDriver, Netlink, Own, READ_BYTES_MAX, Ran, SnmpAnswer, SnmpAsk, Space, Wire};
 
 mod device;
+mod drivers;
 mod ipp;
 mod mdns;
 mod memo;
@@ -140,6 +141,10 @@ impl Host for Live {
 
     fn genl(&self, family: &str, request: &[u8], all: bool) -> io::Result<Vec<u8>> {
         netlink::genl(family, request, all)
+    }
+
+    fn interface_driver(&self, interface: &str) -> io::Result<InterfaceDriver> {
+        drivers::interface(interface)
     }
 
     fn wire(&self) -> &dyn Wire {
