@@ -7,7 +7,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     "catalog",
     "reading",
     "agent",
@@ -24,6 +24,7 @@ const FILES: [&str; 16] = [
     "logs",
     "probes",
     "capture",
+    "service_probes",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -84,6 +84,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
         outbox: Outbox::open(state, seed)?,
         facts: Arc::clone(&facts),
         policies: watch::Sender::new(policy.clone().unwrap_or_default()),
+        state: state.to_owned(),
         turns: probing::turns(),
     });
     if let Some(identity) = Identity::load(state)? {

@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::facts::{Facts, VERSION};
 use super::settings::Settings;
-use super::{known_policy, live, make_state, only_one, redact_test, tables};
+use super::{known_policy, live, make_state, only_one, probing, redact_test, tables};
 use crate::collect::{Collector, Registry, look_once, record_host};
 use crate::host::{Host, hold_little_memory};
 use crate::probe;
@@ -158,7 +158,8 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
         Verb::Probe { list: true, json, .. } => tables::probes(*json, out),
         Verb::Probe { probe, arguments: words, json, .. } => {
             let redactor = redactor(&settings, &arguments.state)?;
-            test(&live(&settings), &redactor, probe.as_deref().unwrap_or_default(), words, *json, out)
+            let server = probing::server(&arguments.state);
+            test(&live(&settings), &server, &redactor, probe.as_deref().unwrap_or_default(), words, *json, out)
         }
         Verb::RedactTest { kinds: true, .. } => redact_test::kinds(out),
         Verb::RedactTest { file, all, json, .. } => {
@@ -238,6 +239,7 @@ fn own_policy() -> Policy {
 /// One probe: its steps as they are done, then what they come to. A step that failed is an error.
 fn test(
     host: &dyn Host,
+    server: &probe::Server,
     redactor: &Redactor,
     name: &str,
     words: &[String],
@@ -246,7 +248,7 @@ fn test(
 ) -> anyhow::Result<()> {
     let probe = probe::named(name)?;
     let mut tell = |words: String| json || writeln!(out, "{}", show::printable(&redactor.text(&words))).is_ok();
-    let reading = probe::run(probe, host, words, &own_policy(), &mut tell)?;
+    let reading = probe::run(probe, host, words, &own_policy(), server, &mut tell)?;
     let schema = catalog::table(probe.table).context("a probe without a table")?;
     let reading = redactor.redact(schema, reading);
     let verdict = Verdict::of(schema, &reading);

@@ -1,6 +1,6 @@
 //! What the server may ask: a fresh look, history, evidence, the live log. Each command is one task; stopping it is dropping it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deskside_proto::rows::Row;
@@ -43,6 +43,8 @@ pub(super) struct Means {
     pub(super) facts: Arc<Facts>,
     /// Which tables policy keeps on the device.
     pub(super) policies: tokio::sync::watch::Sender<Policy>,
+    /// The state folder, with this device's identity.
+    pub(super) state: PathBuf,
     /// Turns of probes.
     pub(super) turns: Arc<Semaphore>,
 }

@@ -1,5 +1,6 @@
 //! Probes as they are asked for: in turn, told step by step, redacted, recorded. One whose asker has gone stops at its next step.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use deskside_proto::v1::{Outcome, Probe, Reading};
@@ -9,6 +10,7 @@ use super::commands::{Means, Reply};
 use crate::collect::outcome_of;
 use crate::probe::{self, Unrun};
 use crate::record::Entry;
+use crate::uplink::identity::Identity;
 
 /// Steps that a slow line may be behind.
 const STEPS_MAX: usize = 16;
@@ -19,6 +21,12 @@ const PACKED_MAX: usize = 16;
 /// The turns of probes: as many as may run at the same time.
 pub(super) fn turns() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(probe::AT_ONCE_MAX))
+}
+
+/// The server of the identity in the state folder. Why read anew: a device may be enrolled while its agent runs.
+pub(super) fn server(state: &Path) -> probe::Server {
+    let identity = Identity::load(state).ok().flatten();
+    identity.map(|identity| probe::Server { addresses: identity.addresses, ca: identity.ca }).unwrap_or_default()
 }
 
 impl Means {
@@ -63,13 +71,13 @@ impl Means {
             }
         };
         let (tell, mut told) = mpsc::channel::<String>(STEPS_MAX);
-        let (eye, words) = (Arc::clone(&self.eye), asked.arguments.clone());
+        let (eye, words, state) = (Arc::clone(&self.eye), asked.arguments.clone(), self.state.clone());
         let running = tokio::task::spawn_blocking(move || {
             // Why here: a probe that nobody waits for any more has its turn until it has ended.
             let _turn = turn;
             let clean = |words: String| eye.redactor.text(&words).into_owned();
             let mut tell = |words: String| tell.blocking_send(clean(words)).is_ok();
-            let ran = probe::run(probe, eye.host.as_ref(), &words, &policy, &mut tell);
+            let ran = probe::run(probe, eye.host.as_ref(), &words, &policy, &server(&state), &mut tell);
             if let Err(error @ Unrun::Stopped) = &ran {
                 tracing::info!(probe = probe.table, %error, "probe");
             }

@@ -28,6 +28,7 @@ mod system;
 pub mod vitals;
 
 pub use once::{look_once, record_host};
+pub(crate) use system::x509;
 
 /// Every collector there is, by family.
 pub const ALL: &[Collector] = &[

@@ -29,5 +29,5 @@ pub(super) mod updates;
 pub(super) mod users;
 mod utmp;
 mod wtmp;
-mod x509;
+pub(crate) mod x509;
 mod zone;

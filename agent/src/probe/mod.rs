@@ -14,14 +14,21 @@ use crate::host::Host;
 pub use arguments::Arguments;
 
 mod arguments;
+mod captive;
+mod dns;
 mod duplicate_ip;
+mod http;
 mod now;
+mod ntp;
 mod print_path;
-#[allow(dead_code, reason = "its probes follow")]
+mod reached;
+mod step;
 mod targets;
+mod tls;
 
 /// Every probe there is.
-pub const ALL: &[Probe] = &[duplicate_ip::DUPLICATE_IP, print_path::PRINT_PATH];
+pub const ALL: &[Probe] =
+    &[duplicate_ip::DUPLICATE_IP, print_path::PRINT_PATH, dns::DNS, tls::TLS, http::HTTP, captive::CAPTIVE, ntp::NTP];
 
 /// Probes that run at the same time; the others wait.
 pub const AT_ONCE_MAX: usize = 2;
@@ -44,6 +51,17 @@ pub struct Asked {
     pub arguments: Arguments,
     /// The policy in force.
     pub policy: Policy,
+    /// This device's server.
+    pub server: Server,
+}
+
+/// The Deskside server of this device; empty where it is not enrolled.
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    /// Where it listens, most likely first: "host:port".
+    pub addresses: Vec<String>,
+    /// The certificate of its CA, DER.
+    pub ca: Vec<u8>,
 }
 
 impl Asked {
@@ -89,17 +107,19 @@ pub fn named(name: &str) -> Result<&'static Probe, Unrun> {
     found.ok_or_else(|| Unrun::Refused(format!("there is no probe {name:?}; this agent has {}", known())))
 }
 
-/// Runs a probe to its end. `tell` gets each step as it is done, and answers false where nobody listens any more.
+/// Runs a probe to its end. The device's own server may be reached whatever policy lists. `tell` gets each step as it is done, and answers false where nobody listens any more.
 pub fn run(
     probe: &Probe,
     host: &dyn Host,
     words: &[String],
     policy: &Policy,
+    server: &Server,
     tell: &mut dyn FnMut(String) -> bool,
 ) -> Result<Reading, Unrun> {
     let options = catalog::table(probe.table).and_then(|table| table.probe.clone()).unwrap_or_default();
     let arguments = Arguments::read(probe.table, &options, words).map_err(Unrun::Refused)?;
-    let asked = Asked { arguments, policy: policy.clone() };
+    let mut asked = Asked { arguments, policy: policy.clone(), server: server.clone() };
+    asked.policy.targets.extend_from_slice(&server.addresses);
     let time_ms = i64::try_from(probe.deadline.as_millis()).unwrap_or(i64::MAX);
     let mut steps = Steps { tell, until_ms: host.now_ms().saturating_add(time_ms) };
     let mut unrun = None;

@@ -14,7 +14,7 @@ const NAMES_MAX: usize = 32;
 const LABELS: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
 
 /// The certificates in a file, and how many parts of it should be some and do not read.
-pub(super) fn certificates(bytes: &[u8], file: &str, purpose: &str) -> (Vec<Certificate>, usize) {
+pub(crate) fn certificates(bytes: &[u8], file: &str, purpose: &str) -> (Vec<Certificate>, usize) {
     // DER begins with a SEQUENCE.
     if bytes.first() == Some(&0x30) {
         let one: Vec<Certificate> = certificate(bytes, file, purpose).into_iter().collect();

@@ -13,6 +13,9 @@ use crate::probe::print_path::on_network;
 /// Most of each kind that are known.
 const EACH_MAX: usize = 64;
 
+/// Settings of desktops for all users.
+const DCONF: &str = "/etc/dconf/db";
+
 /// Most lines of a settings file that are read.
 const LINES_MAX: usize = 2_000;
 
@@ -179,6 +182,28 @@ pub(in crate::probe) fn without_proxy(host: &dyn Host) -> Vec<String> {
     hosts.map(|host| host.trim().to_ascii_lowercase()).filter(|host| !host.is_empty()).take(EACH_MAX).collect()
 }
 
+/// The address of the file that says which proxy to use, from the desktop's settings for all users: a keyfile of `dconf(7)`.
+pub(in crate::probe) fn pac(host: &dyn Host) -> Option<String> {
+    let folders = host.list(DCONF).unwrap_or_default();
+    folders.iter().take(FILES_MAX).filter(|folder| folder.strip_suffix(".d").is_some()).find_map(|folder| {
+        let folder = format!("{DCONF}/{folder}");
+        let names = host.list(&folder).unwrap_or_default();
+        names.iter().take(FILES_MAX).find_map(|name| autoconfig(&host.text(&format!("{folder}/{name}")).ok()?))
+    })
+}
+
+/// `autoconfig-url` in the section of the proxy, where its mode is `auto`.
+fn autoconfig(text: &str) -> Option<String> {
+    let lines = text.lines().take(LINES_MAX).map(str::trim);
+    let own = lines.skip_while(|line| *line != "[system/proxy]").skip(1).take_while(|line| !line.starts_with('['));
+    let own: Vec<(&str, &str)> = own.filter_map(|line| line.split_once('=')).collect();
+    let value = |key: &str| {
+        let found = own.iter().find(|(name, _value)| name.trim() == key);
+        found.map(|(_name, value)| value.trim().trim_matches('\'').to_owned())
+    };
+    value("autoconfig-url").filter(|url| !url.is_empty() && value("mode").as_deref() == Some("auto"))
+}
+
 fn variable(name: &str) -> String {
     name.trim().trim_start_matches("export ").trim().to_ascii_lowercase()
 }
@@ -198,7 +223,7 @@ fn proxy(line: &str) -> Option<Proxy> {
     (!host.is_empty()).then(|| Proxy { variable, host: host.to_owned(), port: port.unwrap_or(own) })
 }
 
-/// Servers of network file systems that are mounted or are to be: "server:/path", "//server/share", "user@server:/path".
+/// Servers of network file systems that are mounted or are to be, as NFS, SMB and SSH write them.
 fn file_servers(host: &dyn Host) -> Vec<String> {
     let mounts = now::rows::<Mount>(host).unwrap_or_default();
     let servers = mounts.iter().filter(|mount| mount.network).filter_map(|mount| file_server(&mount.source));
@@ -249,6 +274,14 @@ mod tests {
         for line in ["no_proxy=proxy.example", "http_proxy=", "http_proxy=http://proxy.example:99999", "PATH=/bin"] {
             assert_eq!(read(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn the_desktop_names_the_file_of_its_proxy() {
+        let text = "[system/proxy]\nmode='auto'\nautoconfig-url='http://pac.example/proxy.pac'\n[system/proxy/http]\nhost=''\n";
+        assert_eq!(autoconfig(text).as_deref(), Some("http://pac.example/proxy.pac"));
+        assert_eq!(autoconfig(&text.replace("auto'\n", "none'\n")), None);
+        assert_eq!(autoconfig("mode='auto'\nautoconfig-url='http://pac.example/'\n"), None);
     }
 
     #[test]

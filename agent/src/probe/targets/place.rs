@@ -74,6 +74,11 @@ pub(in crate::probe) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)>
     }
 }
 
+/// A host and a port as one text.
+pub(in crate::probe) fn joined(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// What a complaint shows of a text that may be long.
 fn shortened(text: &str) -> String {
     const SHOWN_MAX: usize = 64;
