@@ -7,7 +7,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 17] = [
+const FILES: &[&str] = &[
     "catalog",
     "reading",
     "agent",
@@ -22,6 +22,7 @@ const FILES: [&str; 17] = [
     "network",
     "links",
     "logs",
+    "signatures",
     "probes",
     "capture",
     "service_probes",
@@ -30,7 +31,7 @@ const FILES: [&str; 17] = [
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=deskside");
     let out = env::var("OUT_DIR")?;
-    let paths = FILES.map(|file| format!("deskside/v1/{file}.proto"));
+    let paths: Vec<String> = FILES.iter().map(|file| format!("deskside/v1/{file}.proto")).collect();
     let mut compiler = protox::Compiler::new(["."])?;
     compiler.include_imports(true).include_source_info(true).open_files(paths)?;
 

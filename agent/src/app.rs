@@ -27,6 +27,7 @@ use link::{Link, LinkStatus, Nudge};
 use looks::{Eye, Looker, Seen};
 use outbox::Outbox;
 use settings::Settings;
+use signing::Signing;
 
 mod changes;
 mod cli;
@@ -41,6 +42,7 @@ mod probing;
 mod redact_test;
 mod renewal;
 pub mod settings;
+mod signing;
 mod status;
 mod tables;
 
@@ -98,7 +100,9 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
 
     let watching = tokio::spawn(changes::run(eye.registry.collectors().to_vec(), wishes.clone()));
 
-    let (taking, follower) = follow(&settings, &means).await?;
+    let signing = Signing::restore(&keeper).await?;
+    let (taking, follower) = follow(&settings, &means, signing.clone()).await?;
+    let signed = signing.start(keeper.clone());
     let link_status = Arc::new(Mutex::new(LinkStatus::default()));
     let (nudges, nudged) = mpsc::channel(NUDGES_MAX);
     let version = policy.map(|policy| policy.version);
@@ -114,6 +118,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     tracing::info!("stopping");
     renewing.abort();
     watching.abort();
+    signed.abort();
     drop((listening, follower, wishes));
     // Why in this order: what is seen is recorded first, and what is recorded is sent as far as the line takes it.
     drop((answering, means));
@@ -121,6 +126,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     ended(linking, "link").await;
     ended(looking, "looks").await;
     ended(taking, "logs").await;
+    signing.write(&keeper).await;
     drop(keeper);
     close(record).await;
     Ok(())
@@ -167,7 +173,11 @@ fn live(settings: &Settings) -> Live {
     Live::new(LiveOptions { print_server, snmp, ..LiveOptions::default() })
 }
 
-async fn follow(settings: &Settings, means: &Arc<Means>) -> anyhow::Result<(JoinHandle<()>, Follower)> {
+async fn follow(
+    settings: &Settings,
+    means: &Arc<Means>,
+    signing: Signing,
+) -> anyhow::Result<(JoinHandle<()>, Follower)> {
     let (sink, lines) = mpsc::channel(LINES_MAX);
     let positions = means.keeper.with(|shelf| shelf.record.positions().clone()).await?;
     let follower = Follower::start(settings.logs.clone(), positions, sink)?;
@@ -175,6 +185,7 @@ async fn follow(settings: &Settings, means: &Arc<Means>) -> anyhow::Result<(Join
         eye: Arc::clone(&means.eye),
         keeper: means.keeper.clone(),
         live: means.live.clone(),
+        signing,
         policy: means.policies.subscribe(),
     };
     Ok((tokio::spawn(taker.run(lines)), follower))

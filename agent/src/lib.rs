@@ -10,6 +10,7 @@ pub mod probe;
 pub mod record;
 pub mod redact;
 pub mod schedule;
+pub mod signature;
 pub mod uplink;
 
 pub use app::cli;

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod changes;
+pub mod codes;
 pub mod first_contact;
 pub mod invite;
 pub mod probes;

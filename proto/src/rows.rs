@@ -108,7 +108,7 @@ pub struct Field<'a> {
     pub raw: &'a [u8],
     wire: WireType,
     /// Varint or fixed value; 0 for a length-delimited field.
-    scalar: u64,
+    pub scalar: u64,
     /// Payload of a length-delimited field.
     payload: &'a [u8],
 }

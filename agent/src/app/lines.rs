@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::keeper::Keeper;
 use super::looks::Eye;
+use super::signing::Signing;
 use crate::collect::logs::Lines;
 use crate::record::{Entry, Position};
 
@@ -33,6 +34,8 @@ pub(super) struct Taker {
     pub(super) keeper: Keeper,
     /// Shows live.
     pub(super) live: broadcast::Sender<Arc<Reading>>,
+    /// Groups the errors among them.
+    pub(super) signing: Signing,
     /// The policy in force.
     pub(super) policy: watch::Receiver<Policy>,
 }
@@ -53,8 +56,11 @@ impl Taker {
                     () = &mut until => break,
                 }
             }
-            if let Err(error) = self.keeper.append(self.eye.host.now_ms(), entries).await {
-                tracing::error!(%error, "log lines are not recorded");
+            let now_ms = self.eye.host.now_ms();
+            let tally = self.signing.tally(&entries, now_ms);
+            match self.keeper.append(now_ms, entries).await {
+                Ok(()) => self.signing.add(tally),
+                Err(error) => tracing::error!(%error, "log lines are not recorded"),
             }
         }
     }

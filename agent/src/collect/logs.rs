@@ -11,6 +11,7 @@ use crate::collect::{Cadence, Collector, Os};
 
 mod batch;
 mod entry;
+pub mod error_signatures;
 mod file;
 mod follow;
 mod journal;

@@ -94,6 +94,7 @@ pub const ALL: &[Collector] = &[
     network::neighbors::NEIGHBORS,
     network::resolvers::RESOLVERS,
     logs::LOG_EVENTS,
+    logs::error_signatures::ERROR_SIGNATURES,
     deskside::agent::AGENT,
 ];
 

@@ -3,6 +3,7 @@
 mod append;
 mod content;
 mod file;
+mod notes;
 mod queue;
 mod reader;
 #[cfg(test)]

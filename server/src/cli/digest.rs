@@ -41,6 +41,7 @@ const TOLD: &[(&str, Tell)] = &[
     ("addresses", network::addresses),
     ("routes", network::routes),
     ("resolvers", network::resolvers),
+    ("error_signatures", logs::error_signatures),
     ("log_events", logs::log_events),
     ("os", system::os),
     ("boot", system::boot),

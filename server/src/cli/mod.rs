@@ -13,6 +13,7 @@ mod bundle;
 mod collect;
 mod config;
 mod connect;
+mod decode;
 mod devices;
 mod digest;
 mod evidence;
@@ -22,6 +23,7 @@ mod screen;
 mod section;
 mod shape;
 mod sheet;
+mod signatures;
 mod tables;
 mod tickets;
 mod trouble;
@@ -61,6 +63,10 @@ enum Command {
     Tail(tables::Tail),
     /// Which tables there are, and what their columns mean.
     Tables(tables::Tables),
+    /// Errors that programs wrote down, over all devices.
+    Signatures(signatures::Signatures),
+    /// What codes mean: 0x80070005, ENOSPC, "exit status 203".
+    Decode(decode::Decode),
     /// Open tickets.
     Tickets(tickets::Tickets),
     /// One ticket: open it, show it, hand it on.
@@ -96,6 +102,7 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
     let folder = config::folder(arguments.home)?;
     let command = match arguments.command {
         Command::Login(login) => return login.run(&folder, screen).await,
+        Command::Decode(decode) => return decode.run(screen),
         other => other,
     };
     let desk = connect::open(&config::read(&folder)?).await?;
@@ -105,7 +112,8 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
 impl Command {
     async fn run(self, desk: Desk, screen: Screen) -> anyhow::Result<()> {
         match self {
-            Self::Login(_login) => Ok(()),
+            Self::Login(_) | Self::Decode(_) => Ok(()),
+            Self::Signatures(signatures) => signatures.run(desk, screen).await,
             Self::Devices => devices::list(desk, screen).await,
             Self::Device(one) => one.run(desk, screen).await,
             Self::Show(show) => show.run(desk, screen).await,

@@ -8,6 +8,7 @@ mod known;
 mod probing;
 mod refusal;
 mod service;
+mod signatures;
 #[cfg(test)]
 mod tests;
 mod ticketing;

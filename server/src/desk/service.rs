@@ -4,9 +4,9 @@ use deskside_proto::v1::desk_server::Desk as Contract;
 use deskside_proto::v1::{
     AskRequest, CancelCollectionRequest, Case, Catalogue, CollectRequest, Collection, GetCaseRequest, GetDeviceReply,
     GetDeviceRequest, GetEvidenceRequest, ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest,
-    ListRecipesReply, ListRecipesRequest, ListTablesRequest, ListTicketsReply, ListTicketsRequest, NewTicketRequest,
-    RunProbeRequest, ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest,
-    WhoAmIReply, WhoAmIRequest,
+    ListRecipesReply, ListRecipesRequest, ListSignaturesReply, ListSignaturesRequest, ListTablesRequest,
+    ListTicketsReply, ListTicketsRequest, NewTicketRequest, RunProbeRequest, ShowReply, ShowRequest, TailRequest,
+    Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply, WhoAmIRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -119,6 +119,11 @@ impl Contract for Desk {
     async fn get_evidence(&self, request: Request<GetEvidenceRequest>) -> Answered<ChunkStream> {
         let caller = self.caller(&request, Role::Viewer).await?;
         Ok(Response::new(self.hand_out(&caller, &request.into_inner().id).await?))
+    }
+
+    async fn list_signatures(&self, request: Request<ListSignaturesRequest>) -> Answered<ListSignaturesReply> {
+        let caller = self.caller(&request, Role::Viewer).await?;
+        Ok(Response::new(self.signatures(&caller, request.into_inner()).await?))
     }
 
     async fn list_tables(&self, request: Request<ListTablesRequest>) -> Answered<Catalogue> {

@@ -12,6 +12,7 @@ mod board;
 mod capture;
 mod devices;
 mod links;
+mod logs;
 mod machine;
 mod network;
 mod print_devices;
@@ -44,6 +45,7 @@ fn samples() -> Vec<Sample> {
         capture::samples(),
         devices::samples(),
         links::samples(),
+        logs::samples(),
         machine::samples(),
         print_devices::samples(),
         probes::samples(),

@@ -22,6 +22,12 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
     }))
 }
 
+/// When the machine started; absent where it cannot be read.
+pub(in crate::collect) fn booted_ms(host: &dyn Host) -> Option<i64> {
+    let uptime_s = parse(&host.text("/proc/uptime").ok()?).ok()?;
+    Some(host.now_ms().saturating_sub_unsigned(uptime_s.saturating_mul(1000)))
+}
+
 /// proc(5): seconds with a fraction, then idle time.
 fn parse(uptime: &str) -> anyhow::Result<u64> {
     let (seconds, _fraction) = uptime.split_once('.').context("uptime has no fraction")?;
