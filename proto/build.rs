@@ -7,7 +7,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: &[&str] = &[
+const FILES: [&str; 19] = [
     "catalog",
     "reading",
     "agent",
@@ -21,6 +21,7 @@ const FILES: &[&str] = &[
     "print_devices",
     "network",
     "links",
+    "wifi",
     "logs",
     "signatures",
     "probes",

@@ -53,6 +53,7 @@ pub fn human(column: &ColumnSchema, value: &Value, now_ms: i64) -> String {
         Unit::Microvolts => format!("{:.2} V", number / 1e6),
         Unit::Microwatts => format!("{:.1} W", number / 1e6),
         Unit::Microamperes => format!("{:.2} A", number / 1e6),
+        Unit::DecibelMilliwatts => format!("{number:.0} dBm"),
         Unit::Unspecified => match value {
             Value::Double(number) => format!("{number:.2}"),
             other => other.to_string(),

@@ -204,9 +204,42 @@ const PRINTING: &[Diagnosis] = &[
     ),
 ];
 
+/// What `wpa_supplicant` and the kernel say stands for Windows' WLAN-AutoConfig and Netwtw events, which only Windows writes.
+const RADIO: &[Diagnosis] = &[
+    (
+        "N08",
+        "slow Wi-Fi",
+        &[
+            "wifi.signal",
+            "wifi.signal_dbm",
+            "wifi.rate",
+            "wifi.tx_mcs",
+            "wifi.retries",
+            "wifi.retry_percent",
+            "wifi.channel_busy_percent",
+            "wifi_link.signal_dbm",
+            "wifi_scan.channel",
+        ],
+        &["wifi-weak-signal", "wifi-slow"],
+    ),
+    (
+        "N09",
+        "drops when walking",
+        &["wifi.better_bssid", "wifi.better_by_db", "wifi.roaming", "wifi_events.kind", "wifi_events.worst_hour"],
+        &["wifi-roams-often", "wifi-sticky", "wifi-drops-often"],
+    ),
+    (
+        "N10",
+        "cannot join Wi-Fi",
+        &["wifi_events.code", "wifi_events.reason", "wifi_events.ssid", "wifi.state", "wifi.manager_reason"],
+        &["wifi-wrong-password", "wifi-eap-failed", "wifi-refused"],
+    ),
+    ("N11", "the Wi-Fi adapter resets", &["wifi_events.example", "wifi.power_save"], &["wifi-firmware-crash"]),
+];
+
 #[test]
 fn each_diagnosis_finds_its_columns_in_the_catalogue() {
-    for (name, symptom, columns, _rules) in HARDWARE.iter().chain(PRINTING) {
+    for (name, symptom, columns, _rules) in HARDWARE.iter().chain(PRINTING).chain(RADIO) {
         for place in *columns {
             let (table, column) = place.split_once('.').unwrap();
             let schema = catalog::table(table).unwrap_or_else(|| panic!("{name} ({symptom}): no table {table}"));
@@ -217,7 +250,7 @@ fn each_diagnosis_finds_its_columns_in_the_catalogue() {
 
 #[test]
 fn each_diagnosis_is_made_by_a_rule() {
-    for (name, symptom, _columns, made_by) in HARDWARE.iter().chain(PRINTING) {
+    for (name, symptom, _columns, made_by) in HARDWARE.iter().chain(PRINTING).chain(RADIO) {
         assert!(!made_by.is_empty(), "{name} ({symptom}): no rule");
         for rule in *made_by {
             assert!(rules::all().iter().any(|known| known.id == *rule), "{name} ({symptom}): no rule {rule}");

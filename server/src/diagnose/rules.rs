@@ -20,6 +20,7 @@ const FILES: &[(&str, &str)] = &[
     ("devices.toml", include_str!("../../rules/devices.toml")),
     ("links.toml", include_str!("../../rules/links.toml")),
     ("network.toml", include_str!("../../rules/network.toml")),
+    ("wifi.toml", include_str!("../../rules/wifi.toml")),
     ("system.toml", include_str!("../../rules/system.toml")),
     ("software.toml", include_str!("../../rules/software.toml")),
     ("logs.toml", include_str!("../../rules/logs.toml")),

@@ -21,6 +21,7 @@ mod probes;
 mod software;
 mod storage;
 mod system;
+mod wifi;
 
 /// Rule, rows that it must find once, what the title must hold, and rows that it must leave alone.
 struct Sample {
@@ -52,6 +53,7 @@ fn samples() -> Vec<Sample> {
         software::samples(),
         storage::samples(),
         system::samples(),
+        wifi::samples(),
     ];
     topics.into_iter().flatten().collect()
 }

@@ -14,6 +14,7 @@ pub mod packages;
 pub mod past;
 pub mod process;
 pub mod queues;
+pub mod radios;
 pub mod serving;
 pub mod snmp;
 pub mod town;
