@@ -7,7 +7,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-const FILES: [&str; 19] = [
+const FILES: &[&str] = &[
     "catalog",
     "reading",
     "agent",
@@ -20,6 +20,7 @@ const FILES: [&str; 19] = [
     "printing",
     "print_devices",
     "network",
+    "network_setup",
     "links",
     "wifi",
     "logs",

@@ -68,11 +68,13 @@ pub enum Netlink {
     Routes,
     /// `RTM_GETNEIGH`
     Neighbors,
+    /// `RTM_GETRULE`
+    Rules,
 }
 
 impl Netlink {
     /// All that can be asked.
-    pub const ALL: [Self; 4] = [Self::Links, Self::Addresses, Self::Routes, Self::Neighbors];
+    pub const ALL: [Self; 5] = [Self::Links, Self::Addresses, Self::Routes, Self::Neighbors, Self::Rules];
 
     /// One word for it.
     pub fn name(self) -> &'static str {
@@ -81,6 +83,7 @@ impl Netlink {
             Self::Addresses => "addresses",
             Self::Routes => "routes",
             Self::Neighbors => "neighbors",
+            Self::Rules => "rules",
         }
     }
 }

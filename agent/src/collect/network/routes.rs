@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use deskside_proto::rows::Row;
 use deskside_proto::v1::Route;
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteProtocol, RouteScope, RouteType,
 };
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::collect::network::rtnetlink::{self, Listing, Names};
 use crate::collect::{Cadence, Collector, Os, Rows};
@@ -33,6 +33,42 @@ pub(super) fn default_gateways(listing: &Listing) -> Vec<(IpAddr, Option<u32>)> 
     let default = |route: &&RouteMessage| route.header.destination_prefix_length == 0;
     let hops = routes(listing).filter(default).flat_map(hops);
     hops.filter_map(|hop| Some((hop.gateway?, hop.interface))).collect()
+}
+
+/// Destination and interface of all ways of all routes.
+pub(super) fn destinations(listing: &Listing, names: &Names) -> Vec<(String, String)> {
+    let rows = routes(listing).flat_map(|route| rows(route, names));
+    rows.map(|row| (row.destination, row.interface)).collect()
+}
+
+/// Whether a route leads to an address, by the longest prefix of all tables. Why all: which table a packet takes is for the rules, and a
+/// server is called unreachable only where no table has a way.
+pub(super) fn leads(listing: &Listing, to: IpAddr) -> bool {
+    let fitting = routes(listing).filter_map(|route| {
+        let length = route.header.destination_prefix_length;
+        let destination = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Destination(address) => rtnetlink::ip(address),
+            _ => None,
+        });
+        let same_family = (route.header.address_family == AddressFamily::Inet6) == to.is_ipv6();
+        let fits = match destination {
+            None => length == 0 && same_family,
+            Some(destination) => shares(destination, to, length),
+        };
+        fits.then_some((length, route.header.kind == RouteType::Unicast))
+    });
+    fitting.max().is_some_and(|(_length, unicast)| unicast)
+}
+
+/// Whether two addresses have the same first bits.
+fn shares(one: IpAddr, other: IpAddr, length: u8) -> bool {
+    let (bits, width) = match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => (u128::from(one.to_bits() ^ other.to_bits()), 32),
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits(), 128),
+        _ => return false,
+    };
+    let rest = u32::from(width - length.min(width));
+    bits.checked_shr(rest).unwrap_or_default() == 0
 }
 
 fn routes(listing: &Listing) -> impl Iterator<Item = &RouteMessage> {
@@ -118,7 +154,7 @@ fn table(route: &RouteMessage) -> u32 {
 }
 
 /// The names of rtnetlink(7) and of iproute2's `rt_protos`.
-fn protocol(protocol: RouteProtocol) -> String {
+pub(super) fn protocol(protocol: RouteProtocol) -> String {
     match protocol {
         RouteProtocol::IcmpRedirect => "redirect".into(),
         RouteProtocol::Other(number) => number.to_string(),
@@ -139,5 +175,18 @@ fn kind(kind: RouteType) -> String {
     match kind {
         RouteType::Other(number) => number.to_string(),
         other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_share_the_bits_of_a_prefix() {
+        let share = |one: &str, other: &str, length| shares(one.parse().unwrap(), other.parse().unwrap(), length);
+        assert!(share("192.0.2.0", "192.0.2.77", 24) && !share("192.0.2.0", "192.0.3.77", 24));
+        assert!(share("0.0.0.0", "192.0.3.77", 0) && !share("0.0.0.0", "2001:db8::1", 0));
+        assert!(share("2001:db8::", "2001:db8::1", 64) && !share("2001:db8::2", "2001:db8::1", 128));
     }
 }

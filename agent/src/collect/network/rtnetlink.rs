@@ -86,6 +86,11 @@ impl Names {
         Self(links.into_iter().filter_map(|link| Some((link.header.index, name(link)?))).collect())
     }
 
+    /// Whether there is such an interface.
+    pub(super) fn knows(&self, index: u32) -> bool {
+        self.0.contains_key(&index)
+    }
+
     /// The name of an interface; one that has gone meanwhile is told by its number.
     pub(super) fn get(&self, index: u32) -> String {
         self.0.get(&index).cloned().unwrap_or_else(|| format!("#{index}"))
@@ -141,8 +146,7 @@ mod tests {
 
     fn dumps() -> Vec<Vec<u8>> {
         let host = Live::new(LiveOptions::default());
-        let all = [Netlink::Links, Netlink::Addresses, Netlink::Routes, Netlink::Neighbors];
-        all.into_iter().map(|what| host.netlink(what).unwrap()).collect()
+        Netlink::ALL.into_iter().map(|what| host.netlink(what).unwrap()).collect()
     }
 
     #[test]
@@ -168,7 +172,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
-        fn no_bytes_break_it(which in 0_usize..4, changes in proptest::collection::vec((16_usize..4096, any::<u8>()), 1..6)) {
+        fn no_bytes_break_it(which in 0..Netlink::ALL.len(), changes in proptest::collection::vec((16_usize..4096, any::<u8>()), 1..6)) {
             thread_local!(static DUMPS: Vec<Vec<u8>> = dumps());
             let mut dump = DUMPS.with(|dumps| dumps[which].clone());
             let length = dump.len();

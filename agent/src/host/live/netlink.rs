@@ -9,6 +9,7 @@ use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::rule::RuleMessage;
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -136,6 +137,7 @@ fn request(what: Netlink) -> Vec<u8> {
         Netlink::Addresses => RouteNetlinkMessage::GetAddress(AddressMessage::default()),
         Netlink::Routes => RouteNetlinkMessage::GetRoute(RouteMessage::default()),
         Netlink::Neighbors => RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()),
+        Netlink::Rules => RouteNetlinkMessage::GetRule(RuleMessage::default()),
     };
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
