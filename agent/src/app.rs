@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use deskside_proto::v1::Policy;
-use prost::Message;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -17,9 +16,9 @@ use crate::collect::logs::Follower;
 use crate::host::{Host, Live, LiveOptions};
 use crate::local::{self, Question};
 use crate::redact::Redactor;
-use crate::uplink::identity::Identity;
+use crate::uplink::{self, identity::Identity};
 
-use commands::{Means, POLICY_FILE};
+use commands::Means;
 use facts::Facts;
 use keeper::Keeper;
 use lines::{LINES_MAX, LIVE_MAX, Taker};
@@ -32,6 +31,7 @@ use signing::Signing;
 mod changes;
 mod cli;
 mod commands;
+mod consent;
 mod facts;
 mod keeper;
 mod lines;
@@ -88,6 +88,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
         policies: watch::Sender::new(policy.clone().unwrap_or_default()),
         state: state.to_owned(),
         turns: probing::turns(),
+        consents: Arc::default(),
     });
     if let Some(identity) = Identity::load(state)? {
         facts.set_device_id(&identity.device_id);
@@ -105,8 +106,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     let signed = signing.start(keeper.clone());
     let link_status = Arc::new(Mutex::new(LinkStatus::default()));
     let (nudges, nudged) = mpsc::channel(NUDGES_MAX);
-    let version = policy.map(|policy| policy.version);
-    let link = Link::new(state.to_owned(), Arc::clone(&means), facts, seed, version, Arc::clone(&link_status));
+    let link = Link::new(state.to_owned(), Arc::clone(&means), facts, seed, Arc::clone(&link_status));
     let linking = tokio::spawn(link.run(nudged));
     let renewing = tokio::spawn(renewal::run(state.to_owned(), Arc::clone(&host), seed, nudges.clone()));
     let (questions, listening) = local::listen(state)?;
@@ -159,6 +159,12 @@ async fn serve(
                     // The one who asked may have gone.
                     reply.send(answering.status().await).ok();
                 }
+                Question::Consents(reply) => {
+                    reply.send(answering.means.consents.pending()).ok();
+                }
+                Question::Decide { request, approved, account, reply } => {
+                    reply.send(answering.means.consents.decide(request, approved, account)).ok();
+                }
                 Question::Reconnect => {
                     nudges.send(Nudge::Reconnect).await.ok();
                 }
@@ -206,10 +212,15 @@ async fn close(record: std::thread::JoinHandle<()>) {
     }
 }
 
-/// The policy that was in force when the agent last ran. One that cannot be read will be sent again.
+/// The policy that was in force when the agent last ran. Where it is not to be trusted the defaults hold until the server sends it again.
 fn known_policy(state: &Path) -> Option<Policy> {
-    let bytes = std::fs::read(state.join(POLICY_FILE)).ok()?;
-    Policy::decode(bytes.as_slice()).ok()
+    match uplink::policy::kept(state) {
+        Ok(policy) => policy,
+        Err(error) => {
+            commands::refused(Some(&error));
+            None
+        }
+    }
 }
 
 /// The state folder is nobody else's business.

@@ -89,6 +89,21 @@ pub struct TableStatus {
     pub rows: usize,
 }
 
+/// What waits for the person at the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Its number.
+    pub request: u64,
+    /// The ticket's number.
+    pub ticket: u64,
+    /// The technician who asks.
+    pub asked_by: String,
+    /// What for.
+    pub what: String,
+    /// It expires then, in milliseconds since 1970-01-01 UTC.
+    pub until_ms: i64,
+}
+
 /// What is asked of the running agent.
 #[derive(Debug)]
 pub enum Question {
@@ -96,6 +111,19 @@ pub enum Question {
     Status(oneshot::Sender<Status>),
     /// To try the server now, since the identity is another.
     Reconnect,
+    /// What waits for the person at the machine.
+    Consents(oneshot::Sender<Vec<Pending>>),
+    /// What the person says to it.
+    Decide {
+        /// The request's number.
+        request: u64,
+        /// Yes or no.
+        approved: bool,
+        /// The account of the one who says it.
+        account: String,
+        /// What is wrong with it.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
 }
 
 /// Listens in the state folder; each question arrives on the channel. Only the agent's own user and root may ask.
@@ -154,7 +182,20 @@ async fn answer(mut stream: UnixStream, questions: &mpsc::Sender<Question>) -> a
             questions.send(Question::Reconnect).await?;
             b"{}".to_vec()
         }
-        _ => br#"{"error":"ask for status or reconnect"}"#.to_vec(),
+        b"consents" => {
+            let (reply, pending) = oneshot::channel();
+            questions.send(Question::Consents(reply)).await?;
+            serde_json::to_vec(&pending.await?)?
+        }
+        other => match decision(other) {
+            Some((approved, request)) => {
+                let account = stream.peer_cred()?.uid().to_string();
+                let (reply, done) = oneshot::channel();
+                questions.send(Question::Decide { request, approved, account, reply }).await?;
+                serde_json::to_vec(&Decided { error: done.await?.err() })?
+            }
+            None => br#"{"error":"ask for status, reconnect, consents, approve or refuse"}"#.to_vec(),
+        },
     };
     stream.write_all(&text).await?;
     Ok(stream.shutdown().await?)
@@ -168,6 +209,36 @@ pub fn status(state: &Path) -> anyhow::Result<Status> {
 /// Asks the running agent to try the server now. Blocks.
 pub fn reconnect(state: &Path) -> anyhow::Result<()> {
     ask(state, "reconnect").map(|_answer| ())
+}
+
+/// What became of a decision.
+#[derive(Serialize, Deserialize)]
+struct Decided {
+    error: Option<String>,
+}
+
+/// "approve 3", "refuse 3".
+fn decision(asked: &[u8]) -> Option<(bool, u64)> {
+    let (word, number) = std::str::from_utf8(asked).ok()?.split_once(' ')?;
+    let approved = match word {
+        "approve" => true,
+        "refuse" => false,
+        _ => return None,
+    };
+    Some((approved, number.parse().ok()?))
+}
+
+/// What waits for the person at the machine. Blocks.
+pub fn consents(state: &Path) -> anyhow::Result<Vec<Pending>> {
+    serde_json::from_slice(&ask(state, "consents")?).context("reading the agent's answer")
+}
+
+/// What the person says to a request. Blocks.
+pub fn decide(state: &Path, request: u64, approved: bool) -> anyhow::Result<()> {
+    let word = if approved { "approve" } else { "refuse" };
+    let answer = ask(state, &format!("{word} {request}"))?;
+    let decided: Decided = serde_json::from_slice(&answer).context("reading the agent's answer")?;
+    decided.error.map_or(Ok(()), |error| Err(anyhow::anyhow!(error)))
 }
 
 fn ask(state: &Path, question: &str) -> anyhow::Result<Vec<u8>> {

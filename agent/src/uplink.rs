@@ -6,7 +6,7 @@
 
 use deskside_proto::v1::from_agent::Kind as Up;
 use deskside_proto::v1::to_agent::Kind as Down;
-use deskside_proto::v1::{Answer, Batch, Command, Kept, Numbered, Policy, Unchanged, Welcome};
+use deskside_proto::v1::{Answer, Batch, Command, Kept, Numbered, SignedPolicy, Unchanged, Welcome};
 use prost::Message;
 
 use crate::schedule::spread;
@@ -15,6 +15,7 @@ mod asked;
 pub mod enroll;
 pub mod identity;
 pub mod line;
+pub mod policy;
 pub mod trust;
 pub mod upload;
 mod window;
@@ -141,8 +142,8 @@ pub enum Act {
     Start(Command),
     /// Stop working on a command.
     Stop(String),
-    /// Apply a policy.
-    Apply(Policy),
+    /// Apply a policy, if it is signed as it should be.
+    Apply(SignedPolicy),
     /// Send the descriptions of these tables.
     Describe(Vec<String>),
 }
@@ -181,7 +182,6 @@ pub struct Uplink {
     session: u64,
     attempts: u32,
     why: Option<Ending>,
-    policy: Option<u64>,
     /// Highest number sent or known kept in this session.
     sent: u64,
     window: Window,
@@ -193,8 +193,8 @@ pub struct Uplink {
 }
 
 impl Uplink {
-    /// A machine that connects at once. The seed spreads its attempts; `policy` is the version already in force.
-    pub fn new(seed: u64, record: Standing, policy: Option<u64>, now_ms: u64) -> Self {
+    /// A machine that connects at once. The seed spreads its attempts.
+    pub fn new(seed: u64, record: Standing, now_ms: u64) -> Self {
         Self {
             seed,
             record,
@@ -202,7 +202,6 @@ impl Uplink {
             session: 0,
             attempts: 0,
             why: None,
-            policy,
             sent: 0,
             window: Window::default(),
             reads: 0,
@@ -313,7 +312,7 @@ impl Uplink {
                     acts.push(Act::Stop(cancel.id));
                 }
             }
-            (Down::Policy(policy), Phase::Open { .. }) => self.policy(policy, acts),
+            (Down::SignedPolicy(policy), Phase::Open { .. }) => acts.push(Act::Apply(policy)),
             (Down::WantSchemas(want), Phase::Open { .. }) => acts.push(Act::Describe(want.tables)),
             (_, Phase::Waiting { .. } | Phase::Connecting { .. }) => {}
             _ => self.hang_up(now_ms, "the server spoke out of turn", acts),
@@ -334,8 +333,8 @@ impl Uplink {
             self.record.kept_seq = welcome.kept_seq;
             acts.push(Act::Keep { epoch: self.record.epoch, seq: welcome.kept_seq });
         }
-        if let Some(policy) = welcome.policy {
-            self.policy(policy, acts);
+        if let Some(policy) = welcome.signed_policy {
+            acts.push(Act::Apply(policy));
         }
     }
 
@@ -348,12 +347,6 @@ impl Uplink {
         if kept.seq > self.record.kept_seq {
             self.record.kept_seq = kept.seq;
             acts.push(Act::Keep { epoch: kept.epoch, seq: kept.seq });
-        }
-    }
-
-    fn policy(&mut self, policy: Policy, acts: &mut Vec<Act>) {
-        if self.policy.replace(policy.version) != Some(policy.version) {
-            acts.push(Act::Apply(policy));
         }
     }
 

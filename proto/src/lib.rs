@@ -9,6 +9,9 @@ pub mod probes;
 pub mod rows;
 pub mod show;
 
+/// What stands before a policy's bytes where they are signed, so that the signature fits nothing else that the authority signs.
+pub const POLICY_SIGNED: &[u8] = b"deskside policy v1\0";
+
 /// Messages and services of `deskside.v1`, generated from the `.proto` files; their comments are the documentation.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::indexing_slicing)]
 pub mod v1 {

@@ -104,7 +104,7 @@ impl Server {
             staging,
             uploads: Arc::new(cases.clone()),
             switchboard: switchboard.clone(),
-            policy: config.policy(),
+            policy: authority.sign_policy(config.policy(), Timestamp::now().as_millisecond())?,
             certificate_lifetime: config.agents.certificate_lifetime(),
         });
         let desk = Desk::new(Arc::clone(&store), blobs, switchboard.clone(), cases.clone());

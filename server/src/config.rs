@@ -228,6 +228,7 @@ impl Config {
                 hosts: self.policy.redaction.hosts,
                 mapping: self.policy.redaction.mapping,
             }),
+            issued_ms: 0,
         };
         let bytes = policy.encode_to_vec();
         let version = bytes

@@ -1,12 +1,13 @@
 //! The agent's command line.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use deskside_proto::probes::Verdict;
 use deskside_proto::v1::{Outcome, Policy};
 use deskside_proto::{catalog, show};
@@ -20,7 +21,7 @@ use super::settings::Settings;
 use super::{known_policy, live, make_state, only_one, probing, redact_test, tables};
 use crate::collect::{Collector, Registry, look_once, record_host};
 use crate::host::{Host, hold_little_memory};
-use crate::probe;
+use crate::probe::{self, Errand};
 use crate::redact::{self, Redactor};
 use crate::schedule::{FAR_LANES, LANES, STUCK_MAX};
 use crate::uplink::enroll::{Applicant, enroll};
@@ -49,6 +50,67 @@ struct Arguments {
     log: LevelFilter,
     #[command(subcommand)]
     verb: Verb,
+}
+
+/// What is to be captured.
+#[derive(Debug, Args)]
+struct CaptureArguments {
+    /// Where the packets go: a file that is not there yet (pcapng).
+    #[arg(long)]
+    out: PathBuf,
+    /// Interface, or "any"; left out, the one of the default route.
+    #[arg(long)]
+    interface: Option<String>,
+    /// Which packets, in the words of tcpdump: "host 192.0.2.9 and tcp port 443"; left out, all.
+    #[arg(long)]
+    filter: Option<String>,
+    /// How long, in seconds.
+    #[arg(long)]
+    seconds: Option<u32>,
+    /// Bytes of each packet that are kept.
+    #[arg(long)]
+    snaplen: Option<u32>,
+    /// Packets at most.
+    #[arg(long)]
+    packets: Option<u64>,
+    /// Bytes of the file at most.
+    #[arg(long)]
+    bytes: Option<u64>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl CaptureArguments {
+    /// As the probe is told.
+    fn words(&self) -> Vec<String> {
+        let number = |name, value: Option<u64>| value.map(|value| format!("{name}={value}"));
+        let text = |name, value: &Option<String>| value.as_ref().map(|value| format!("{name}={value}"));
+        let words = [
+            text("interface", &self.interface),
+            text("filter", &self.filter),
+            number("seconds", self.seconds.map(u64::from)),
+            number("snaplen", self.snaplen.map(u64::from)),
+            number("packets", self.packets),
+            number("bytes", self.bytes),
+        ];
+        words.into_iter().flatten().collect()
+    }
+}
+
+/// What the person at the machine says.
+#[derive(Debug, Subcommand)]
+enum ConsentAnswer {
+    /// Agrees to a request.
+    Approve {
+        /// Its number.
+        request: u64,
+    },
+    /// Refuses a request.
+    Refuse {
+        /// Its number.
+        request: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,6 +170,16 @@ enum Verb {
         /// As it stands in a reading: person-… or ip-….
         pseudonym: String,
     },
+    /// Captures packets of this machine into a file; needs root or CAP_NET_RAW, and no server.
+    Capture(CaptureArguments),
+    /// Says what technicians ask to take of this machine, and answers them.
+    Consent {
+        #[command(subcommand)]
+        answer: Option<ConsentAnswer>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Prints the settings that are in force.
     Check,
     /// Prints what can be collected: every table with its columns.
@@ -158,8 +230,18 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
         Verb::Probe { list: true, json, .. } => tables::probes(*json, out),
         Verb::Probe { probe, arguments: words, json, .. } => {
             let redactor = redactor(&settings, &arguments.state)?;
+            let asked = (Errand::default(), probe.as_deref().unwrap_or_default(), words.as_slice());
             let server = probing::server(&arguments.state);
-            test(&live(&settings), &server, &redactor, probe.as_deref().unwrap_or_default(), words, *json, out)
+            test(&live(&settings), &server, &redactor, asked, *json, out)
+        }
+        Verb::Capture(asked) => {
+            let redactor = redactor(&settings, &arguments.state)?;
+            let file = File::create_new(&asked.out).with_context(|| format!("making {}", asked.out.display()))?;
+            let mut errand = Errand::into(Box::new(file));
+            "it was captured at the machine".clone_into(&mut errand.consent);
+            errand.file = asked.out.display().to_string();
+            let server = probe::Server::default();
+            test(&live(&settings), &server, &redactor, (errand, "capture", &asked.words()), asked.json, out)
         }
         Verb::RedactTest { kinds: true, .. } => redact_test::kinds(out),
         Verb::RedactTest { file, all, json, .. } => {
@@ -173,6 +255,15 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
             let name = name.with_context(|| format!("{pseudonym} is not in this machine's list"))?;
             Ok(writeln!(out, "{}", show::printable(&name))?)
         }
+        Verb::Consent { answer: Some(answer), .. } => {
+            let (request, approved, word) = match answer {
+                ConsentAnswer::Approve { request } => (*request, true, "approved"),
+                ConsentAnswer::Refuse { request } => (*request, false, "refused"),
+            };
+            local::decide(&arguments.state, request, approved)?;
+            Ok(writeln!(out, "request {request} {word}")?)
+        }
+        Verb::Consent { answer: None, json } => tables::consents(&local::consents(&arguments.state)?, *json, out),
         Verb::Check => {
             let text = config::write(&settings)?;
             let from = if arguments.config.exists() { "from" } else { "defaults; there is no" };
@@ -241,14 +332,15 @@ fn test(
     host: &dyn Host,
     server: &probe::Server,
     redactor: &Redactor,
-    name: &str,
-    words: &[String],
+    (errand, name, words): (Errand, &str, &[String]),
     json: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let probe = probe::named(name)?;
-    let mut tell = |words: String| json || writeln!(out, "{}", show::printable(&redactor.text(&words))).is_ok();
-    let reading = probe::run(probe, host, words, &own_policy(), server, &mut tell)?;
+    let mut tell = |words: String| {
+        words.is_empty() || json || writeln!(out, "{}", show::printable(&redactor.text(&words))).is_ok()
+    };
+    let reading = probe::run_for(errand, probe, host, words, (&own_policy(), server), &mut tell)?;
     let schema = catalog::table(probe.table).context("a probe without a table")?;
     let reading = redactor.redact(schema, reading);
     let verdict = Verdict::of(schema, &reading);

@@ -1,19 +1,21 @@
 //! What the server may ask: a fresh look, history, evidence, the live log. Each command is one task; stopping it is dropping it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use deskside_proto::rows::Row;
 use deskside_proto::v1::command::Kind;
-use deskside_proto::v1::{Answer, Command, Follow, History, LogEvent, Pack, Policy, Reading};
+use deskside_proto::v1::{Answer, Command, Consent, Follow, History, LogEvent, Pack, Policy, Reading, SignedPolicy};
 use prost::Message;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
+use super::consent::Consents;
 use super::facts::Facts;
 use super::keeper::Keeper;
 use super::looks::{Eye, Wish};
 use super::outbox::Outbox;
-use crate::uplink::identity::write_whole;
+use crate::collect::vitals::VITALS;
+use crate::uplink::policy;
 
 /// Most tables that one command may name.
 const TABLES_MAX: usize = 256;
@@ -23,9 +25,6 @@ const ANSWER_BYTES: usize = 256 * 1024;
 
 /// Parts of an answer that a reader of the record may be ahead of the line.
 const AHEAD_MAX: usize = 2;
-
-/// The policy in force, as it lies in the state folder.
-pub(super) const POLICY_FILE: &str = "policy.pb";
 
 /// Everything that commands are worked on with.
 pub(super) struct Means {
@@ -47,6 +46,8 @@ pub(super) struct Means {
     pub(super) state: PathBuf,
     /// Turns of probes.
     pub(super) turns: Arc<Semaphore>,
+    /// What the person at the machine is asked.
+    pub(super) consents: Arc<Consents>,
 }
 
 /// The way back to the one who asked.
@@ -64,6 +65,11 @@ impl Reply {
     /// Readings, as they are; false where nobody listens any more.
     pub(super) async fn readings(&self, readings: Vec<Reading>) -> bool {
         self.say(Answer { readings, ..Answer::default() }).await
+    }
+
+    /// Who agreed to what, or did not.
+    pub(super) async fn consent(&self, consent: Consent) -> bool {
+        self.say(Answer { consent: Some(consent), ..Answer::default() }).await
     }
 
     /// What is being done; false where nobody listens any more.
@@ -88,13 +94,17 @@ impl Means {
         reply.say(Answer { last: true, error, ..Answer::default() }).await;
     }
 
-    /// Remembers a policy and puts it in force.
-    pub(super) async fn apply(&self, state: &Path, policy: Policy) {
-        let (path, bytes) = (state.join(POLICY_FILE), policy.encode_to_vec());
-        let written = tokio::task::spawn_blocking(move || write_whole(&path, &bytes)).await;
-        if let Ok(Err(error)) = written {
-            tracing::warn!(%error, "the policy holds until the agent restarts");
-        }
+    /// Verifies a policy, remembers it and puts it in force.
+    pub(super) async fn apply(&self, state: &Path, signed: SignedPolicy) {
+        let state = state.to_owned();
+        let taken = tokio::task::spawn_blocking(move || policy::take(&state, &signed)).await;
+        let policy = match taken.unwrap_or_else(|gone| Err(gone.into())) {
+            Ok(None) => return refused(None),
+            Ok(Some(policy)) => policy,
+            Err(error) => return refused(Some(&error)),
+        };
+        refused(None);
+        tracing::info!(version = policy.version, tables = policy.tables.len(), "policy");
         self.policies.send_replace(policy.clone());
         let (eye, learnt) = (Arc::clone(&self.eye), policy.clone());
         if tokio::task::spawn_blocking(move || eye.learn(Some(&learnt))).await.is_err() {
@@ -159,14 +169,14 @@ impl Means {
             tables.retain(|table| !probed(table));
             reply.progress(&format!("looking at {} tables", tables.len())).await;
             let mut readings = self.fresh(tables).await?;
-            let mut fresh = self.probes(&pack.probes, reply).await;
+            let (mut fresh, taken) = self.probes(&pack, reply).await;
             while let Some(reading) = readings.recv().await {
                 fresh.push(reading);
             }
             reply.progress("packing").await;
             let reader = self.keeper.with(|shelf| shelf.record.reader()).await??;
             let facts = self.facts.for_evidence(self.eye.host.now_ms());
-            place.fill(pack, reader, fresh, facts).await?;
+            place.fill(pack, reader, (fresh, taken), facts).await?;
         }
         reply.progress("uploading").await;
         place.stored().await
@@ -203,6 +213,15 @@ impl Means {
         }
         tables
     }
+}
+
+/// Says why a policy was refused, or that none is.
+pub(super) fn refused(error: Option<&anyhow::Error>) {
+    let words = error.map(|error| format!("{error:#}")).unwrap_or_default();
+    if error.is_some() {
+        tracing::error!(error = words, "policy refused");
+    }
+    *VITALS.policy_refused.lock().unwrap_or_else(PoisonError::into_inner) = words;
 }
 
 /// Whether an event is of the unit or program, and as urgent as wanted.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use deskside_proto::catalog;
 use deskside_proto::v1::from_agent::Kind as Up;
-use deskside_proto::v1::{Answer, Catalogue, FromAgent, Hello, Policy, Unchanged};
+use deskside_proto::v1::{Answer, Catalogue, FromAgent, Hello, SignedPolicy, Unchanged};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
@@ -74,14 +74,13 @@ impl Link {
         means: Arc<Means>,
         facts: Arc<Facts>,
         seed: u64,
-        policy: Option<u64>,
         status: Arc<Mutex<LinkStatus>>,
     ) -> Self {
         let standing = *means.keeper.standing().borrow();
         Self {
             state,
             facts,
-            uplink: Uplink::new(seed, standing, policy, 0),
+            uplink: Uplink::new(seed, standing, 0),
             means,
             begun: Instant::now(),
             session: None,
@@ -248,8 +247,7 @@ impl Link {
         });
     }
 
-    fn apply(&mut self, policy: Policy) {
-        tracing::info!(version = policy.version, tables = policy.tables.len(), "policy");
+    fn apply(&mut self, policy: SignedPolicy) {
         let (means, state) = (Arc::clone(&self.means), self.state.clone());
         tokio::spawn(async move { means.apply(&state, policy).await });
     }

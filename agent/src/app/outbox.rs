@@ -1,6 +1,7 @@
 //! Evidence that is packed and not yet stored on the server. It lies in the state folder and outlives sessions and restarts.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use deskside_proto::v1::{Pack, Reading, UploadBegin};
 use prost::Message;
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::pack::{self, Facts};
+use crate::pack::{self, Facts, Taken};
 use crate::record::Reader;
 use crate::schedule::spread;
 use crate::uplink::identity::{Identity, write_whole};
@@ -93,6 +94,11 @@ impl Outbox {
             }
         }
         Ok(outbox)
+    }
+
+    /// A file for what is taken on the way, which vanishes by itself.
+    pub(super) fn scratch(&self) -> anyhow::Result<File> {
+        tempfile::tempfile_in(&self.folder).context("making a file for what is taken")
     }
 
     /// Bundles that wait.
@@ -183,14 +189,14 @@ impl Place {
         &mut self,
         pack: Pack,
         reader: Reader,
-        fresh: Vec<Reading>,
+        found: (Vec<Reading>, Vec<Taken>),
         facts: Facts,
     ) -> anyhow::Result<()> {
         let (zip, begun) = (self.outbox.file(&self.id, "zip"), self.outbox.file(&self.id, "begin"));
         let id = self.id.clone();
         let begin = tokio::task::spawn_blocking(move || -> anyhow::Result<UploadBegin> {
             let mut progress = |words: &str| tracing::debug!(words, "packing");
-            let packed = pack::pack(&pack, &reader, fresh, &facts, &zip, &mut progress)?;
+            let packed = pack::pack(&pack, &reader, found, &facts, &zip, &mut progress)?;
             let begin =
                 UploadBegin { collection_id: id, size: packed.size, sha256: packed.sha256, parts: packed.parts };
             write_whole(&begun, &begin.encode_to_vec())?;

@@ -3,12 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use deskside_proto::v1::{Outcome, Probe, Reading};
-use tokio::sync::{Semaphore, mpsc};
+use anyhow::Context;
+use deskside_proto::v1::{Capture, Outcome, Pack, Policy, Probe, Reading};
+use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::commands::{Means, Reply};
+use super::consent::Request;
 use crate::collect::outcome_of;
-use crate::probe::{self, Unrun};
+use crate::pack::Taken;
+use crate::probe::{self, Errand, Unrun};
 use crate::record::Entry;
 use crate::uplink::identity::Identity;
 
@@ -32,37 +36,65 @@ pub(super) fn server(state: &Path) -> probe::Server {
 impl Means {
     /// One probe, asked for by itself.
     pub(super) async fn probe(&self, asked: Probe, reply: &Reply) -> anyhow::Result<()> {
-        let reading = self.tested(&asked, reply).await?;
+        let (reading, _taken) = self.tested(&asked, None, reply).await?;
         reply.readings(vec![reading]).await;
         Ok(())
     }
 
     /// Probes that belong to a bundle, one after the other. One that cannot be run is a reading that says why.
-    pub(super) async fn probes(&self, asked: &[Probe], reply: &Reply) -> Vec<Reading> {
-        let mut readings = Vec::new();
-        for (place, probe) in asked.iter().enumerate() {
+    pub(super) async fn probes(&self, pack: &Pack, reply: &Reply) -> (Vec<Reading>, Vec<Taken>) {
+        let (mut readings, mut files) = (Vec::new(), Vec::new());
+        for (place, probe) in pack.probes.iter().enumerate() {
             let tested = if place < PACKED_MAX {
-                self.tested(probe, reply).await
+                self.tested(probe, Some((pack, files.len())), reply).await
             } else {
                 Err(anyhow::anyhow!("not run: {PACKED_MAX} probes at most belong to one bundle"))
             };
-            readings.push(tested.unwrap_or_else(|error| Reading {
-                table: probe.name.clone(),
-                at_ms: self.eye.host.now_ms(),
-                outcome: outcome_of(&error).into(),
-                reason: format!("{error:#}"),
-                ..Reading::default()
-            }));
+            let (reading, taken) = tested.unwrap_or_else(|error| {
+                let unrun = Reading {
+                    table: probe.name.clone(),
+                    at_ms: self.eye.host.now_ms(),
+                    outcome: outcome_of(&error).into(),
+                    reason: format!("{error:#}"),
+                    ..Reading::default()
+                };
+                (unrun, None)
+            });
+            readings.push(reading);
+            files.extend(taken);
         }
-        readings
+        (readings, files)
     }
 
-    /// Runs a probe in its turn; its reading, which is recorded.
-    async fn tested(&self, asked: &Probe, reply: &Reply) -> anyhow::Result<Reading> {
+    /// Runs a probe in its turn; its reading, which is recorded, and what it took for a bundle that already holds so many files.
+    async fn tested(
+        &self,
+        asked: &Probe,
+        pack: Option<(&Pack, usize)>,
+        reply: &Reply,
+    ) -> anyhow::Result<(Reading, Option<Taken>)> {
         let probe = probe::named(&asked.name)?;
         let policy = self.policies.borrow().clone();
         let line = policy.tables.iter().find(|line| line.table == probe.table).cloned().unwrap_or_default();
         anyhow::ensure!(!line.off, "the policy of this device switches {} off", probe.table);
+        let mut errand = Errand::default();
+        let mut request = None;
+        let mut taken = None;
+        if probe::takes(probe) {
+            let (pack, files) =
+                pack.context("what this takes is evidence of a ticket: deskside capture DEVICE --ticket N")?;
+            let (eye, words) = (Arc::clone(&self.eye), asked.arguments.clone());
+            let described =
+                tokio::task::spawn_blocking(move || probe::described(probe, eye.host.as_ref(), &words)).await??;
+            let rooms = (&self.consents, &self.eye, &self.keeper);
+            let (begun, consent) = Request::begin(rooms, &policy, (pack, described), reply).await?;
+            let file = self.outbox.scratch()?;
+            errand = Errand::into(Box::new(file.try_clone()?));
+            (errand.ticket, errand.asked_by, errand.consent) = (pack.ticket, pack.requested_by.clone(), consent);
+            errand.file = if files == 0 { "capture.pcapng".into() } else { format!("capture-{}.pcapng", files + 1) };
+            taken = Some(Taken { name: errand.file.clone(), file });
+            request = Some(begun);
+        }
         let turn = match Arc::clone(&self.turns).try_acquire_owned() {
             Ok(turn) => turn,
             Err(_none) => {
@@ -70,14 +102,38 @@ impl Means {
                 Arc::clone(&self.turns).acquire_owned().await?
             }
         };
+        if let Some(request) = &mut request {
+            request.started(reply).await?;
+        }
+        let ran = self.ran((probe, asked, errand), policy, turn, reply).await;
+        if let Some(request) = request {
+            request.stopped(ended(&ran), reply).await?;
+        }
+        let reading = ran?;
+        let entry = Entry { reading: reading.clone(), stream: !line.local, position: None };
+        self.keeper.append(self.eye.host.now_ms(), vec![entry]).await?;
+        let taken = taken.filter(|_taken| reading.outcome() == Outcome::Ok);
+        Ok((reading, taken))
+    }
+
+    /// Runs it on a thread of its own, and tells its steps on.
+    async fn ran(
+        &self,
+        (probe, asked, errand): (&'static probe::Probe, &Probe, Errand),
+        policy: Policy,
+        turn: OwnedSemaphorePermit,
+        reply: &Reply,
+    ) -> anyhow::Result<Reading> {
         let (tell, mut told) = mpsc::channel::<String>(STEPS_MAX);
         let (eye, words, state) = (Arc::clone(&self.eye), asked.arguments.clone(), self.state.clone());
         let running = tokio::task::spawn_blocking(move || {
             // Why here: a probe that nobody waits for any more has its turn until it has ended.
             let _turn = turn;
-            let clean = |words: String| eye.redactor.text(&words).into_owned();
-            let mut tell = |words: String| tell.blocking_send(clean(words)).is_ok();
-            let ran = probe::run(probe, eye.host.as_ref(), &words, &policy, &server(&state), &mut tell);
+            let mut tell = |words: String| match words.as_str() {
+                "" => !tell.is_closed(),
+                words => tell.blocking_send(eye.redactor.text(words).into_owned()).is_ok(),
+            };
+            let ran = probe::run_for(errand, probe, eye.host.as_ref(), &words, (&policy, &server(&state)), &mut tell);
             if let Err(error @ Unrun::Stopped) = &ran {
                 tracing::info!(probe = probe.table, %error, "probe");
             }
@@ -88,8 +144,18 @@ impl Means {
         }
         let reading = running.await??;
         tracing::info!(probe = probe.table, outcome = ?Outcome::try_from(reading.outcome), took_ms = reading.took_ms, "probe");
-        let entry = Entry { reading: reading.clone(), stream: !line.local, position: None };
-        self.keeper.append(self.eye.host.now_ms(), vec![entry]).await?;
         Ok(reading)
+    }
+}
+
+/// What became of it, in words.
+fn ended(ran: &anyhow::Result<Reading>) -> String {
+    let reading = match ran {
+        Ok(reading) => reading,
+        Err(error) => return format!("{error:#}"),
+    };
+    match reading.rows.first().and_then(|row| Capture::decode(row.clone()).ok()) {
+        Some(capture) => format!("{} SHA-256 {}", capture.found, capture.sha256),
+        None => reading.reason.clone(),
     }
 }

@@ -11,7 +11,7 @@ use deskside_proto::v1::{Outcome, Reading, Sensitivity, TableSchema, Unit};
 use serde_json::json;
 
 use crate::collect::Registry;
-use crate::local::Status;
+use crate::local::{Pending, Status};
 
 /// Rows of a table that a person is shown.
 const ROWS_SHOWN: usize = 15;
@@ -25,6 +25,23 @@ const CELL_CHARS_MAX: usize = 60;
 /// Prints a value as JSON.
 pub(super) fn json(value: &serde_json::Value, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(writeln!(out, "{}", serde_json::to_string_pretty(value)?)?)
+}
+
+/// What technicians ask to take of this machine.
+pub(super) fn consents(pending: &[Pending], as_json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+    if as_json {
+        return json(&serde_json::to_value(pending)?, out);
+    }
+    if pending.is_empty() {
+        return Ok(writeln!(out, "nobody asks for anything")?);
+    }
+    for asked in pending {
+        let (request, ticket, until) = (asked.request, asked.ticket, show::clock(asked.until_ms));
+        let (who, what) = (show::printable(&asked.asked_by), show::printable(&asked.what));
+        writeln!(out, "request {request}: {who} asks for ticket {ticket} to capture {what}")?;
+        writeln!(out, "  until {until}: deskside-agent consent approve {request}, or refuse {request}")?;
+    }
+    Ok(())
 }
 
 /// All readings as JSON, with all rows.

@@ -1,5 +1,6 @@
 //! What the rooms of the agent say about themselves, for the table `agent`.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// The agent's own state, as its rooms last set it. Each field but the first is the column of the same name.
@@ -23,6 +24,8 @@ pub struct Vitals {
     pub reconnects: AtomicU64,
     /// Damaged record files set aside, ever.
     pub set_aside: AtomicU64,
+    /// Why the latest policy was refused; empty where it was not.
+    pub policy_refused: Mutex<String>,
 }
 
 /// The one set of vitals of this process. Why process-wide: there is one agent in a process, and the collector that reports it is a
@@ -37,4 +40,5 @@ pub static VITALS: Vitals = Vitals {
     connected: AtomicBool::new(false),
     reconnects: AtomicU64::new(0),
     set_aside: AtomicU64::new(0),
+    policy_refused: Mutex::new(String::new()),
 };

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 mod folder;
 mod live;
+mod packets;
 mod recorded;
 mod recording;
 mod snmp;
 mod wire;
 
 pub use live::{Live, LiveOptions, SnmpConfig, give_back_program, hold_little_memory};
+pub use packets::{BpfInstruction, Packet, Packets, Tap};
 pub use recorded::Recorded;
 pub use recording::{Clean, Recording, Size};
 pub use snmp::{Oid, SNMP_PORT, SnmpAnswer, SnmpAsk, SnmpValue};

@@ -4,6 +4,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::{Packets, Tap};
+
 /// A connection. Reading and writing wait no longer than they were told to; past that they fail with `TimedOut`.
 pub trait Stream: Read + Write + Send {
     /// How long each reading and writing may wait from now on.
@@ -39,6 +41,11 @@ pub trait Wire: Send + Sync {
     /// Asks a link by ARP who has an address, three times spread over `wait`, in the form that changes nobody's table (RFC 5227): the hardware
     /// addresses of those who say they do, this interface's own left out. Denied without CAP_NET_RAW; a link without ARP is `Unsupported`.
     fn arp(&self, _interface: &str, _address: Ipv4Addr, _wait: Duration, _hear: Hear) -> io::Result<Vec<Mac>> {
+        Err(none())
+    }
+
+    /// Opens a tap on packets. Denied without CAP_NET_RAW.
+    fn packets(&self, _tap: &Tap) -> io::Result<Box<dyn Packets>> {
         Err(none())
     }
 }

@@ -9,7 +9,8 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -43,6 +44,15 @@ pub struct Facts {
     pub now_ms: i64,
 }
 
+/// A file that was taken for the bundle alone: packets.
+#[derive(Debug)]
+pub struct Taken {
+    /// Its name in the bundle.
+    pub name: String,
+    /// What it holds, from its beginning.
+    pub file: File,
+}
+
 /// A bundle that was written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed {
@@ -56,12 +66,13 @@ pub struct Packed {
     pub parts: Vec<PartOutcome>,
 }
 
-/// Writes the bundle to `out`, through a temporary file beside it. `fresh` are the readings of the look just taken, redacted. `progress` is
+/// Writes the bundle to `out`, through a temporary file beside it. `fresh` are the readings of the look just taken, redacted, `taken` the files that
+/// probes brought. `progress` is
 /// told what is being done. Memory stays flat, however long the window: readings go one by one.
 pub fn pack(
     request: &Pack,
     record: &Reader,
-    fresh: Vec<Reading>,
+    (fresh, taken): (Vec<Reading>, Vec<Taken>),
     facts: &Facts,
     out: &Path,
     progress: &mut dyn FnMut(&str),
@@ -70,6 +81,10 @@ pub fn pack(
     let mut archive = Archive::begin(out, facts.now_ms)?;
     let mut tally = Tally::default();
     let mut parts = tables(request, record, fresh, window, &mut archive, &mut tally, progress)?;
+    for mut taken in taken {
+        taken.file.rewind().context("reading what was taken")?;
+        archive.add(&taken.name, &mut taken.file)?;
+    }
     progress("changes");
     let changes = record.changes(None, window.from_ms, window.to_ms).unwrap_or_else(|error| {
         tracing::warn!(%error, "changes could not be read");

@@ -51,8 +51,10 @@ fn packed(record: &Record, request: &Pack, fresh: Vec<Reading>) -> (Packed, BTre
     let out = dir.path().join("evidence.zip");
     let facts = Facts { hostname: "ws-17".into(), os: "Debian 12".into(), now_ms: T0 + HOUR, ..Facts::default() };
     let mut said = Vec::new();
-    let packed =
-        pack(request, &record.reader().unwrap(), fresh, &facts, &out, &mut |word| said.push(word.to_owned())).unwrap();
+    let packed = pack(request, &record.reader().unwrap(), (fresh, Vec::new()), &facts, &out, &mut |word| {
+        said.push(word.to_owned())
+    })
+    .unwrap();
     assert!(!said.is_empty());
     let bytes = std::fs::read(&out).unwrap();
     assert_eq!((packed.size, &packed.sha256[..]), (bytes.len() as u64, digest(&SHA256, &bytes).as_ref()));

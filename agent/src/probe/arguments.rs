@@ -67,7 +67,8 @@ mod tests {
 
     fn read(words: &[&str]) -> Result<Arguments, String> {
         let argument = |name: &str, optional| ArgumentOptions { name: name.into(), doc: "a host".into(), optional };
-        let options = ProbeOptions { argument: vec![argument("target", false), argument("count", true)] };
+        let options =
+            ProbeOptions { argument: vec![argument("target", false), argument("count", true)], evidence: false };
         let words: Vec<String> = words.iter().map(ToString::to_string).collect();
         Arguments::read("ping", &options, &words)
     }

@@ -3,6 +3,7 @@
 //! A probe acts, where a collector only looks: it is bounded, it runs when it is asked to, and it reaches nothing that the machine is not already
 //! set up to reach. What it may be told and what it answers stands in the contract, at its table.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deskside_proto::catalog;
@@ -12,11 +13,14 @@ use crate::collect::{self, Rows};
 use crate::host::Host;
 
 pub use arguments::Arguments;
+pub use errand::Errand;
 
 mod arguments;
 mod captive;
+mod capture;
 mod dns;
 mod duplicate_ip;
+mod errand;
 mod http;
 mod now;
 mod ntp;
@@ -27,8 +31,16 @@ mod targets;
 mod tls;
 
 /// Every probe there is.
-pub const ALL: &[Probe] =
-    &[duplicate_ip::DUPLICATE_IP, print_path::PRINT_PATH, dns::DNS, tls::TLS, http::HTTP, captive::CAPTIVE, ntp::NTP];
+pub const ALL: &[Probe] = &[
+    capture::CAPTURE,
+    duplicate_ip::DUPLICATE_IP,
+    print_path::PRINT_PATH,
+    dns::DNS,
+    tls::TLS,
+    http::HTTP,
+    captive::CAPTIVE,
+    ntp::NTP,
+];
 
 /// Probes that run at the same time; the others wait.
 pub const AT_ONCE_MAX: usize = 2;
@@ -53,6 +65,8 @@ pub struct Asked {
     pub policy: Policy,
     /// This device's server.
     pub server: Server,
+    /// On whose behalf something is taken, where something is.
+    pub errand: Arc<Errand>,
 }
 
 /// The Deskside server of this device; empty where it is not enrolled.
@@ -94,6 +108,11 @@ impl Steps<'_> {
         if (self.tell)(words.into()) { Ok(()) } else { Err(Unrun::Stopped) }
     }
 
+    /// Whether somebody still listens, without a word. It fails where nobody does.
+    pub fn still_wanted(&mut self) -> Result<(), Unrun> {
+        self.tell("")
+    }
+
     /// The probe's time is up: what is left is not done, and that is said.
     pub fn time_is_up(&self, host: &dyn Host) -> bool {
         host.now_ms() >= self.until_ms
@@ -107,7 +126,23 @@ pub fn named(name: &str) -> Result<&'static Probe, Unrun> {
     found.ok_or_else(|| Unrun::Refused(format!("there is no probe {name:?}; this agent has {}", known())))
 }
 
-/// Runs a probe to its end. The device's own server may be reached whatever policy lists. `tell` gets each step as it is done, and answers false where nobody listens any more.
+/// What is said to a probe, as it understands it.
+fn understood(probe: &Probe, words: &[String]) -> Result<Arguments, Unrun> {
+    let options = catalog::table(probe.table).and_then(|table| table.probe.clone()).unwrap_or_default();
+    Arguments::read(probe.table, &options, words).map_err(Unrun::Refused)
+}
+
+/// Whether a probe takes something that belongs to a ticket and that somebody must agree to.
+pub fn takes(probe: &Probe) -> bool {
+    catalog::table(probe.table).and_then(|table| table.probe.as_ref()).is_some_and(|options| options.evidence)
+}
+
+/// What a probe would take, in words for the person who is to agree.
+pub fn described(probe: &Probe, host: &dyn Host, words: &[String]) -> Result<String, Unrun> {
+    capture::described(host, &understood(probe, words)?)
+}
+
+/// Runs a probe to its end. The device's own server may be reached whatever policy lists. `tell` gets each step as it is done, and answers false where nobody listens any more; no words ask only that.
 pub fn run(
     probe: &Probe,
     host: &dyn Host,
@@ -116,9 +151,20 @@ pub fn run(
     server: &Server,
     tell: &mut dyn FnMut(String) -> bool,
 ) -> Result<Reading, Unrun> {
-    let options = catalog::table(probe.table).and_then(|table| table.probe.clone()).unwrap_or_default();
-    let arguments = Arguments::read(probe.table, &options, words).map_err(Unrun::Refused)?;
-    let mut asked = Asked { arguments, policy: policy.clone(), server: server.clone() };
+    run_for(Errand::default(), probe, host, words, (policy, server), tell)
+}
+
+/// The same, on somebody's behalf.
+pub fn run_for(
+    errand: Errand,
+    probe: &Probe,
+    host: &dyn Host,
+    words: &[String],
+    (policy, server): (&Policy, &Server),
+    tell: &mut dyn FnMut(String) -> bool,
+) -> Result<Reading, Unrun> {
+    let arguments = understood(probe, words)?;
+    let mut asked = Asked { arguments, policy: policy.clone(), server: server.clone(), errand: Arc::new(errand) };
     asked.policy.targets.extend_from_slice(&server.addresses);
     let time_ms = i64::try_from(probe.deadline.as_millis()).unwrap_or(i64::MAX);
     let mut steps = Steps { tell, until_ms: host.now_ms().saturating_add(time_ms) };

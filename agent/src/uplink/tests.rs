@@ -4,7 +4,7 @@ use super::window::KEPT_MS;
 use super::*;
 use deskside_proto::v1::Command;
 use deskside_proto::v1::command::Kind as Asked;
-use deskside_proto::v1::{Cancel, Look, Reading};
+use deskside_proto::v1::{Cancel, Look, Policy, Reading, SignedPolicy};
 use prost::bytes::Bytes;
 
 const DEVICE_SEED: u64 = 42;
@@ -20,7 +20,7 @@ fn readings(seqs: std::ops::RangeInclusive<u64>, bytes: usize) -> Vec<Numbered> 
 
 /// In session at time 0, the Welcome having said what is kept.
 fn open(last_seq: u64, kept_seq: u64) -> (Uplink, Vec<Act>) {
-    let mut uplink = Uplink::new(DEVICE_SEED, record(last_seq), None, 0);
+    let mut uplink = Uplink::new(DEVICE_SEED, record(last_seq), 0);
     assert_eq!(uplink.step(0, Event::Tick), [Act::Connect(1)]);
     assert_eq!(uplink.step(0, Event::Opened(1)), [Act::Greet(record(last_seq))]);
     let acts = uplink.step(0, Event::Heard(1, Down::Welcome(Welcome { kept_seq, ..Welcome::default() })));
@@ -149,7 +149,7 @@ fn a_record_restored_from_a_copy_begins_a_new_epoch() {
 #[test]
 fn waits_grow_are_spread_and_are_short_again_after_a_good_session() {
     let waits = |seed| {
-        let mut uplink = Uplink::new(seed, record(0), None, 0);
+        let mut uplink = Uplink::new(seed, record(0), 0);
         let mut now = 0;
         let waits: Vec<u64> = (1..=12)
             .map(|session| {
@@ -179,7 +179,7 @@ fn waits_grow_are_spread_and_are_short_again_after_a_good_session() {
 
 #[test]
 fn a_server_that_does_not_want_us_is_left_alone_for_minutes() {
-    let mut uplink = Uplink::new(DEVICE_SEED, record(0), None, 0);
+    let mut uplink = Uplink::new(DEVICE_SEED, record(0), 0);
     uplink.step(0, Event::Tick);
     uplink.step(0, Event::Closed(1, Ending::Refused("revoked".into())));
     assert!((REFUSED_MS..=2 * REFUSED_MS).contains(&uplink.next_ms()));
@@ -187,12 +187,12 @@ fn a_server_that_does_not_want_us_is_left_alone_for_minutes() {
 
 #[test]
 fn silence_is_given_up_at_every_stage() {
-    let mut uplink = Uplink::new(DEVICE_SEED, record(3), None, 0);
+    let mut uplink = Uplink::new(DEVICE_SEED, record(3), 0);
     uplink.step(0, Event::Tick);
     assert_eq!(uplink.next_ms(), CONNECT_MS);
     assert!(matches!(uplink.step(CONNECT_MS, Event::Tick).first(), Some(Act::Disconnect(_))));
 
-    let mut uplink = Uplink::new(DEVICE_SEED, record(3), None, 0);
+    let mut uplink = Uplink::new(DEVICE_SEED, record(3), 0);
     uplink.step(0, Event::Tick);
     uplink.step(0, Event::Opened(1));
     assert!(matches!(uplink.step(WELCOME_MS, Event::Tick).first(), Some(Act::Disconnect(_))));
@@ -244,17 +244,16 @@ fn a_cancelled_command_is_stopped_without_a_word() {
 }
 
 #[test]
-fn a_policy_is_applied_once() {
+fn a_signed_policy_is_handed_on_and_one_that_is_not_signed_is_not() {
     let (mut uplink, _) = open(0, 0);
-    let policy = Policy { version: 3, ..Policy::default() };
-    let event = || Event::Heard(1, Down::Policy(policy.clone()));
-    assert_eq!(uplink.step(1, event()), [Act::Apply(policy.clone())]);
-    assert_eq!(uplink.step(2, event()), []);
+    let policy = SignedPolicy { policy: vec![1], signature: vec![2] };
+    assert_eq!(uplink.step(1, Event::Heard(1, Down::SignedPolicy(policy.clone()))), [Act::Apply(policy)]);
+    assert_eq!(uplink.step(2, Event::Heard(1, Down::Policy(Policy::default()))), []);
 }
 
 #[test]
 fn a_new_identity_is_tried_at_once_whatever_was_under_way() {
-    let mut uplink = Uplink::new(DEVICE_SEED, record(0), None, 0);
+    let mut uplink = Uplink::new(DEVICE_SEED, record(0), 0);
     uplink.step(0, Event::Tick);
     uplink.step(0, Event::Closed(1, Ending::Refused("expired".into())));
     assert_eq!(uplink.step(1, Event::Hasten), [Act::Connect(2)]);

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use deskside_proto::show;
 use deskside_proto::v1::{Outcome, PartOutcome};
+use deskside_proto::{catalog, show};
 use uuid::Uuid;
 
 use crate::store::{Collection, CollectionState};
 
 /// How long a device may take to pack, and then to upload, before it is told to pack again.
 pub const PACK_MS: i64 = 10 * 60 * 1_000;
+
+/// How much longer where a person must agree first, and then something is taken for a while.
+pub const CONSENT_MS: i64 = 16 * 60 * 1_000;
 
 /// Wait before the first retry; each further one waits twice as long.
 pub const RETRY_MIN_MS: i64 = 2_000;
@@ -168,7 +171,7 @@ impl Course {
     }
 
     fn pack(&mut self, now_ms: i64) -> Vec<Act> {
-        let deadline_ms = PACK_MS.min(self.collection.expires_ms - now_ms);
+        let deadline_ms = self.pack_ms().min(self.collection.expires_ms - now_ms);
         self.doing = Doing::Packing { until_ms: now_ms + deadline_ms };
         self.collection.attempts += 1;
         self.collection.state = CollectionState::Running;
@@ -288,6 +291,15 @@ impl Course {
         let asked = if self.collection.tables.is_empty() { &self.all_tables } else { &self.collection.tables };
         let mut seen = BTreeSet::new();
         asked.iter().map(String::as_str).chain(self.probes()).filter(|name| seen.insert(*name)).collect()
+    }
+
+    /// How long the device may take: longer where a person must agree first.
+    fn pack_ms(&self) -> i64 {
+        let takes = |name: &str| {
+            let options = catalog::table(name).and_then(|table| table.probe.as_ref());
+            options.is_some_and(|options| options.evidence)
+        };
+        PACK_MS + if self.probes().any(takes) { CONSENT_MS } else { 0 }
     }
 
     fn probes(&self) -> impl Iterator<Item = &str> {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::collection::{Act, Course, Event};
 use super::now_ms;
 use crate::gateway::{Answers, CONNECTION_LOST, NotReached, Switchboard};
-use crate::store::{Collection, Store, TicketEvent};
+use crate::store::{AuditLine, Collection, CustodyEntry, Store, TicketEvent};
 
 /// Events that wait for one collection; more wait with their sender.
 const INBOX_MAX: usize = 16;
@@ -26,6 +26,9 @@ const PACK_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Tries to write down where a collection stands, one a second, before it is left as it was written last.
 const SAVES_MAX: u32 = 60;
+
+/// Steps of consent that are kept for the custody.
+const CONSENTS_MAX: usize = 64;
 
 /// Longest sleep between two looks at the clock. Why: the clock may be set while it waits.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
@@ -78,7 +81,7 @@ impl Runner {
         let connected = self.shared.switchboard.connected(device);
         let first = stored.unwrap_or(Event::Begun { connected });
         let course = course(collection, seen_ms);
-        let task = Task { runner: self.clone(), course, show, answers: None };
+        let task = Task { runner: self.clone(), course, show, answers: None, consents: Vec::new() };
         tokio::spawn(async move {
             task.run(first, inbox).await;
         });
@@ -150,6 +153,8 @@ struct Task {
     course: Course,
     show: watch::Sender<Collection>,
     answers: Option<Answers>,
+    /// Who agreed to what, for the custody of what comes of it.
+    consents: Vec<CustodyEntry>,
 }
 
 impl Task {
@@ -162,11 +167,21 @@ impl Task {
             let sleep = Duration::from_millis(sleep).min(SLEEP_MAX);
             next = tokio::select! {
                 event = inbox.recv() => event,
-                answer = answered(&mut self.answers) => Some(self.heard(answer)),
+                answer = answered(&mut self.answers) => {
+                    self.consented(answer.as_ref()).await;
+                    Some(self.heard(answer))
+                }
                 () = tokio::time::sleep(sleep) => Some(Event::Tick),
             };
         }
         let collection = self.course.collection();
+        if let Some(evidence) = collection.evidence {
+            for entry in std::mem::take(&mut self.consents) {
+                if let Err(error) = self.runner.shared.store.add_custody(evidence, entry).await {
+                    error!(%evidence, error = format!("{error:#}"), "consent is not in the custody");
+                }
+            }
+        }
         if collection.state.ended() {
             self.runner.running().remove(&collection.id);
             info!(collection = %collection.id, state = collection.state.name(), "collection ended");
@@ -217,6 +232,33 @@ impl Task {
         }
     }
 
+    /// Writes down who agreed to what, or did not: in the audit log, and later in the custody of what came of it.
+    async fn consented(&mut self, answer: Option<&Answer>) {
+        let Some(consent) = answer.and_then(|answer| answer.consent.as_ref()) else { return };
+        let collection = self.course.collection();
+        let who = if consent.by.is_empty() { "device" } else { &consent.by };
+        let mut words = format!("{}: capture of {}, asked for by {}", consent.step, consent.what, collection.asked_by);
+        if !consent.found.is_empty() {
+            words += &format!("; {}", consent.found);
+        }
+        let line = AuditLine {
+            at_ms: now_ms(),
+            who: who.to_owned(),
+            what: "consent".into(),
+            device: collection.device.to_string(),
+            ticket: collection.ticket,
+            text: words.clone(),
+            ..AuditLine::default()
+        };
+        let entry = CustodyEntry { at_ms: line.at_ms, who: line.who.clone(), what: line.what.clone(), text: words };
+        if let Err(error) = self.runner.shared.store.add_audit(line).await {
+            error!(collection = %collection.id, error = format!("{error:#}"), "consent not written down");
+        }
+        if self.consents.len() < CONSENTS_MAX {
+            self.consents.push(entry);
+        }
+    }
+
     /// What an answer means. A session that ended is no refusal, however often it happens.
     fn heard(&mut self, answer: Option<Answer>) -> Event {
         let Some(answer) = answer else {
@@ -224,7 +266,9 @@ impl Task {
             return Event::Refused("its answers broke off".into());
         };
         if !answer.last {
-            return Event::Progress(answer.progress);
+            let consented =
+                answer.consent.as_ref().map(|consent| format!("consent {}: {}", consent.step, consent.what));
+            return Event::Progress(consented.unwrap_or(answer.progress));
         }
         self.answers = None;
         match answer.error.as_str() {
@@ -261,9 +305,17 @@ impl Task {
     }
 }
 
-/// A probe from its name and arguments.
+/// A probe from its name and arguments; what stands in double quotes is one.
 fn probe(words: &str) -> Probe {
-    let mut words = words.split_whitespace().map(str::to_owned);
+    let (mut split, mut quoted) = (vec![String::new()], false);
+    for letter in words.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            blank if blank.is_whitespace() && !quoted => split.push(String::new()),
+            letter => split.last_mut().into_iter().for_each(|word| word.push(letter)),
+        }
+    }
+    let mut words = split.into_iter().filter(|word| !word.is_empty());
     Probe { name: words.next().unwrap_or_default(), arguments: words.collect() }
 }
 

@@ -10,6 +10,7 @@ use connect::Desk;
 use screen::Screen;
 
 mod bundle;
+mod capture;
 mod collect;
 mod config;
 mod connect;
@@ -59,6 +60,8 @@ enum Command {
     Ask(tables::Ask),
     /// Test something of a device, now.
     Probe(probe::Probe),
+    /// Capture packets of a device for a ticket.
+    Capture(capture::Capture),
     /// A device's log, live, until Ctrl-C.
     Tail(tables::Tail),
     /// Which tables there are, and what their columns mean.
@@ -119,6 +122,7 @@ impl Command {
             Self::Show(show) => show.run(desk, screen).await,
             Self::Ask(ask) => ask.run(desk, screen).await,
             Self::Probe(probe) => probe.run(desk, screen).await,
+            Self::Capture(capture) => capture.run(desk, screen).await,
             Self::Tail(tail) => tail.run(desk, screen).await,
             Self::Tables(tables) => tables.run(desk, screen).await,
             Self::Tickets(tickets) => tickets.run(desk, screen).await,

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use anyhow::Result;
 use deskside_proto::v1::{self, CollectRequest};
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::watch;
 use tonic::Status;
 use uuid::Uuid;
@@ -26,6 +26,27 @@ pub(super) type CollectionStream = Pin<Box<dyn Stream<Item = Result<v1::Collecti
 
 impl Desk {
     pub(super) async fn collect_for(&self, caller: &Caller, request: CollectRequest) -> Result<v1::Collection, Status> {
+        for probe in &request.probes {
+            self.needs_nobody(probe).await?;
+        }
+        self.begin_for(caller, request).await
+    }
+
+    /// A collection that ends when the one who asks hangs up.
+    pub(super) async fn attend_to(&self, caller: &Caller, request: CollectRequest) -> Result<CollectionStream, Status> {
+        let begun = self.begin_for(caller, request).await?;
+        let id = Uuid::try_parse(&begun.id).map_err(|error| internal(error.into()))?;
+        let attended = Attended { desk: self.clone(), id, who: caller.name.clone(), open: true };
+        let states = self.watch(&begun.id).await?;
+        Ok(Box::pin(stream::unfold((states, attended), |(mut states, mut attended)| async move {
+            let state = states.next().await;
+            // Why: its end has been seen, or cannot be any more.
+            attended.open = state.as_ref().is_some_and(|state| state.as_ref().is_ok_and(|state| state.ended_ms == 0));
+            state.map(|state| (state, (states, attended)))
+        })))
+    }
+
+    async fn begin_for(&self, caller: &Caller, request: CollectRequest) -> Result<v1::Collection, Status> {
         let ticket = self.open_ticket_by_number(request.ticket).await?;
         let device = self.device(&request.device).await?;
         if device.revoked {
@@ -149,6 +170,28 @@ impl Desk {
 
     async fn collection_shown(&self, collection: &Collection) -> Result<v1::Collection> {
         Ok(words::collection(collection, self.shown_by_id(collection.device).await?))
+    }
+}
+
+/// Somebody follows a collection; it is called off when they have gone before its end.
+struct Attended {
+    desk: Desk,
+    id: Uuid,
+    who: String,
+    open: bool,
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        let (cases, id, who) = (self.desk.cases.clone(), self.id, format!("{} (hung up)", self.who));
+        tokio::spawn(async move {
+            if let Err(error) = cases.cancel(id, &who).await {
+                tracing::error!(collection = %id, error = format!("{error:#}"), "not called off");
+            }
+        });
     }
 }
 

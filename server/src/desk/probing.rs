@@ -31,6 +31,7 @@ impl Desk {
     pub(super) async fn probe(&self, caller: &Caller, request: RunProbeRequest) -> Result<AnswerStream, Status> {
         let device = self.device(&request.device).await?;
         let asked = request.probe.unwrap_or_default();
+        self.needs_nobody(&asked.name).await?;
         let probe = self.probe_named(&asked.name).await?.name;
         if asked.arguments.len() > WORDS_MAX {
             return Err(Status::invalid_argument(format!("{WORDS_MAX} arguments at most")));
@@ -56,6 +57,18 @@ impl Desk {
             known.push(probe);
         }
         Ok(known)
+    }
+
+    /// A probe (its name, and perhaps words) that may be run without anybody's consent, and while nobody waits for it.
+    pub(super) async fn needs_nobody(&self, probe: &str) -> Result<(), Status> {
+        let name = probe.split_whitespace().next().unwrap_or_default();
+        let table = self.probe_named(name).await?;
+        if table.probe.is_some_and(|options| options.evidence) {
+            return Err(Status::failed_precondition(format!(
+                "{name} takes evidence that belongs to a ticket: `deskside {name} DEVICE --ticket N`"
+            )));
+        }
+        Ok(())
     }
 
     /// The table of a probe; where there is no such probe, what there is.

@@ -27,6 +27,7 @@ impl Contract for Desk {
     type RunProbeStream = AnswerStream;
     type TailStream = AnswerStream;
     type WatchCollectionStream = CollectionStream;
+    type AttendStream = CollectionStream;
     type GetEvidenceStream = ChunkStream;
 
     async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answered<WhoAmIReply> {
@@ -93,6 +94,11 @@ impl Contract for Desk {
     async fn collect(&self, request: Request<CollectRequest>) -> Answered<Collection> {
         let caller = self.caller(&request, Role::Technician).await?;
         Ok(Response::new(self.collect_for(&caller, request.into_inner()).await?))
+    }
+
+    async fn attend(&self, request: Request<CollectRequest>) -> Answered<CollectionStream> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.attend_to(&caller, request.into_inner()).await?))
     }
 
     async fn cancel_collection(&self, request: Request<CancelCollectionRequest>) -> Answered<Collection> {

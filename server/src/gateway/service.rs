@@ -9,7 +9,8 @@ use anyhow::Result;
 use deskside_proto::{
     MESSAGE_BYTES_MAX,
     v1::{
-        EnrollReply, EnrollRequest, FromAgent, Policy, RenewReply, RenewRequest, ToAgent, UploadChunk, UploadState,
+        EnrollReply, EnrollRequest, FromAgent, RenewReply, RenewRequest, SignedPolicy, ToAgent, UploadChunk,
+        UploadState,
         agent_gateway_server::{AgentGateway, AgentGatewayServer},
         from_agent,
     },
@@ -59,7 +60,7 @@ pub struct GatewayParts {
     /// The way to devices.
     pub switchboard: Switchboard,
     /// The policy in force.
-    pub policy: Policy,
+    pub policy: SignedPolicy,
     /// How long a device's certificate is good.
     pub certificate_lifetime: Duration,
 }

@@ -55,7 +55,12 @@ async fn converse(
     let version = hello.agent_version.clone();
     let begun = parts.ingest.hello(device, hello, now_ms()).await.map_err(unavailable)?;
     let mut session = begun.session;
-    let welcome = Welcome { kept_seq: begun.kept_seq, clock_ms: now_ms(), policy: Some(parts.policy.clone()) };
+    let welcome = Welcome {
+        kept_seq: begun.kept_seq,
+        clock_ms: now_ms(),
+        signed_policy: Some(parts.policy.clone()),
+        ..Welcome::default()
+    };
     send(downward, to_agent::Kind::Welcome(welcome)).await?;
     if let Some(want) = begun.want {
         send(downward, to_agent::Kind::WantSchemas(want)).await?;

@@ -9,11 +9,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use deskside_proto::SERVER_NAME;
+use deskside_proto::v1::{Policy, SignedPolicy};
+use deskside_proto::{POLICY_SIGNED, SERVER_NAME};
+use prost::Message;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
-    SerialNumber,
+    SerialNumber, SigningKey,
 };
 use rustls::{
     crypto::ring::sign::any_supported_type,
@@ -106,6 +108,13 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         request.params = params;
         Ok(request.signed_by(&self.issuer).map_err(malformed)?.der().clone())
+    }
+
+    /// A policy, signed now.
+    pub fn sign_policy(&self, policy: Policy, now_ms: i64) -> Result<SignedPolicy> {
+        let policy = Policy { issued_ms: now_ms, ..policy }.encode_to_vec();
+        let signature = self.issuer.key().sign(&[POLICY_SIGNED, &policy].concat()).context("signing the policy")?;
+        Ok(SignedPolicy { policy, signature })
     }
 
     /// A key and certificate for the server itself, with the authority's behind it, so that the first contact can check it.

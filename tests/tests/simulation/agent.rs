@@ -91,6 +91,6 @@ pub(crate) struct Life {
 
 impl Life {
     pub(crate) fn new(seed: u64, record: &Record, now_ms: u64) -> Self {
-        Self { uplink: Uplink::new(seed, record.standing(), None, now_ms), connection: None, wake_ms: None }
+        Self { uplink: Uplink::new(seed, record.standing(), now_ms), connection: None, wake_ms: None }
     }
 }

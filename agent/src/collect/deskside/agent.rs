@@ -1,5 +1,6 @@
 //! The agent's own health.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
         connected: serving.then(|| VITALS.connected.load(Relaxed)),
         reconnects: serving.then(|| VITALS.reconnects.load(Relaxed)),
         set_aside: serving.then(|| VITALS.set_aside.load(Relaxed)),
+        policy_refused: serving.then(|| VITALS.policy_refused.lock().unwrap_or_else(PoisonError::into_inner).clone()),
     });
     Ok(rows)
 }

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::Live;
-use crate::host::{Hear, Mac, Stream, Wire};
+use crate::host::{Hear, Mac, Packets, Stream, Tap, Wire};
 
 mod arp;
 mod packet_socket;
+mod packets;
 
 /// Largest datagram that is heard.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
@@ -39,6 +40,10 @@ impl Wire for Live {
 
     fn arp(&self, interface: &str, address: Ipv4Addr, wait: Duration, hear: Hear) -> io::Result<Vec<Mac>> {
         arp::ask(interface, address, wait, hear)
+    }
+
+    fn packets(&self, tap: &Tap) -> io::Result<Box<dyn Packets>> {
+        Ok(Box::new(packets::open(tap)?))
     }
 }
 

@@ -13,7 +13,7 @@ const NEEDS: &str = "packets may be sent and seen only with CAP_NET_RAW, or as r
 
 /// `struct sockaddr_ll`: a place on a link.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LinkAddress(libc::sockaddr_ll);
+pub(super) struct LinkAddress(pub(super) libc::sockaddr_ll);
 
 impl LinkAddress {
     /// A link (0 is all of them), and a hardware address on it where one is given.
