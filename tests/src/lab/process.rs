@@ -61,10 +61,18 @@ pub struct Server {
     log: PathBuf,
     namespace: Option<String>,
     listen: (SocketAddr, SocketAddr),
+    config: Option<PathBuf>,
     process: Option<Running>,
 }
 
 impl Server {
+    /// A server with settings, listening on the loopback interface.
+    pub fn start_with(folder: &Path, settings: &str) -> anyhow::Result<Self> {
+        let config = folder.join("server.toml");
+        fs::write(&config, settings)?;
+        Self::start_of(folder, None, IpAddr::V4(Ipv4Addr::LOCALHOST), Some(config))
+    }
+
     /// A server with its data below a folder, listening on the loopback interface.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
         Self::start_at(folder, None, IpAddr::V4(Ipv4Addr::LOCALHOST))
@@ -72,12 +80,22 @@ impl Server {
 
     /// The same in a network namespace, listening on an address of it.
     pub fn start_at(folder: &Path, namespace: Option<&str>, address: IpAddr) -> anyhow::Result<Self> {
+        Self::start_of(folder, namespace, address, None)
+    }
+
+    fn start_of(
+        folder: &Path,
+        namespace: Option<&str>,
+        address: IpAddr,
+        config: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
         let listen = SocketAddr::new(address, 0);
         let mut server = Self {
             data: folder.join("server"),
             log: folder.join("server.log"),
             namespace: namespace.map(str::to_owned),
             listen: (listen, listen),
+            config,
             process: None,
         };
         server.resume()?;
@@ -93,6 +111,9 @@ impl Server {
         let mut command = command(&program("deskside-server")?, self.namespace.as_deref());
         let (agents, desk) = (self.listen.0.to_string(), self.listen.1.to_string());
         command.arg("run").arg("--data").arg(&self.data).args(["--agents", &agents, "--desk", &desk]);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
         let mut process = Running::start(command, &self.log)?;
         let addresses: Addresses = until("the server to listen", || {
             process.must_live().context("deskside-server")?;
