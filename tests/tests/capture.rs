@@ -182,6 +182,16 @@ impl Desk {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// What the agent uses now: resident memory in KiB, processor time in ms.
+    fn uses(&self) -> (u64, u64) {
+        let asked = self.technician.json(&["ask", &self.device, "agent"]).unwrap().to_string();
+        let number = |name: &str| {
+            let rest = asked.split(&format!("\"{name}\":")).nth(1).unwrap_or_else(|| panic!("{asked}"));
+            rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().unwrap()
+        };
+        (number("resident_bytes") / 1024, number("cpu_ms"))
+    }
+
     /// What waits for the person at the machine.
     fn pending(&self) -> Json {
         let pending = until("a request at the machine", || {
@@ -325,4 +335,38 @@ fn a_policy_that_was_changed_on_the_disk_is_refused_and_the_defaults_hold() {
     until("the policy", || Ok((std::fs::read(&path)? != bytes).then_some(()))).unwrap();
     let (fine, collection) = ended(desk.asks("1"));
     assert!(fine, "{collection}");
+}
+
+/// What a capture costs under about 100 Mbit/s. Once of all packets, where the bound on packets ends it; once for a minute, of the one packet
+/// in fifty that the filter keeps.
+#[test]
+#[ignore = "measures for more than a minute; cargo nextest run -p deskside-tests --run-ignored only --no-capture -E 'test(100_mbit)'"]
+fn what_a_minute_under_100_mbit_a_second_costs() {
+    let desk = Desk::new("given");
+    let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let place = sink.local_addr().unwrap().to_string();
+    let _traffic = Traffic::begin(UdpSocket::bind("127.0.0.1:0").unwrap(), &place, Some(10_200));
+    for words in [vec!["--seconds", "60s"], vec!["--seconds", "60s", "--filter", &format!("udp port {}", desk.port)]] {
+        let (idle_kib, before_ms) = desk.uses();
+        let mut command = desk.technician.command().unwrap();
+        command.args(["--json", "capture", &desk.device, "--ticket", "1", "--interface", "lo"]).args(&words);
+        let mut asked = command.stdout(Stdio::piped()).spawn().unwrap();
+        let (begun, mut most_kib) = (Instant::now(), idle_kib);
+        while asked.try_wait().unwrap().is_none() {
+            most_kib = most_kib.max(desk.agent.status().unwrap().resident_bytes / 1024);
+            thread::sleep(Duration::from_millis(200));
+        }
+        let took = begun.elapsed();
+        let (fine, collection) = ended(asked);
+        assert!(fine, "{collection}");
+        let (_now_kib, after_ms) = desk.uses();
+        println!(
+            "{}\n  in {:.1} s; agent at rest {idle_kib} KiB, {} KiB above it at most; {} ms of processor",
+            part(&collection)["found"],
+            took.as_secs_f64(),
+            most_kib - idle_kib,
+            after_ms - before_ms
+        );
+        assert!(most_kib - idle_kib < 8 * 1024, "memory is bounded");
+    }
 }

@@ -170,7 +170,7 @@ enum Verb {
         /// As it stands in a reading: person-… or ip-….
         pseudonym: String,
     },
-    /// Captures packets of this machine into a file; needs root or CAP_NET_RAW, and no server.
+    /// Captures packets of this machine into a file; needs root or `CAP_NET_RAW`, and no server.
     Capture(CaptureArguments),
     /// Says what technicians ask to take of this machine, and answers them.
     Consent {

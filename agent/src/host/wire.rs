@@ -39,12 +39,12 @@ pub trait Wire: Send + Sync {
     }
 
     /// Asks a link by ARP who has an address, three times spread over `wait`, in the form that changes nobody's table (RFC 5227): the hardware
-    /// addresses of those who say they do, this interface's own left out. Denied without CAP_NET_RAW; a link without ARP is `Unsupported`.
+    /// addresses of those who say they do, this interface's own left out. Denied without `CAP_NET_RAW`; a link without ARP is `Unsupported`.
     fn arp(&self, _interface: &str, _address: Ipv4Addr, _wait: Duration, _hear: Hear) -> io::Result<Vec<Mac>> {
         Err(none())
     }
 
-    /// Opens a tap on packets. Denied without CAP_NET_RAW.
+    /// Opens a tap on packets. Denied without `CAP_NET_RAW`.
     fn packets(&self, _tap: &Tap) -> io::Result<Box<dyn Packets>> {
         Err(none())
     }

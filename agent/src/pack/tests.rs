@@ -52,7 +52,7 @@ fn packed(record: &Record, request: &Pack, fresh: Vec<Reading>) -> (Packed, BTre
     let facts = Facts { hostname: "ws-17".into(), os: "Debian 12".into(), now_ms: T0 + HOUR, ..Facts::default() };
     let mut said = Vec::new();
     let packed = pack(request, &record.reader().unwrap(), (fresh, Vec::new()), &facts, &out, &mut |word| {
-        said.push(word.to_owned())
+        said.push(word.to_owned());
     })
     .unwrap();
     assert!(!said.is_empty());

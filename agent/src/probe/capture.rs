@@ -269,13 +269,14 @@ fn verdict(row: &Capture, ended: Option<Ended>, strange: u64) -> String {
         Some(Ended::Bytes) => ", where the bound on bytes ended it",
         Some(Ended::Time) | None => "",
     };
-    words += &match row.dropped {
+    let lost = match row.dropped {
         0 => ", and none was dropped".to_owned(),
         1 => "; one more came too fast and was dropped".to_owned(),
         many => format!("; {many} more came too fast and were dropped"),
     };
-    if strange > 0 {
-        words += &format!("; {strange} on links of a kind that is not known here were left out");
-    }
-    words + "."
+    let strange = match strange {
+        0 => String::new(),
+        many => format!("; {many} on links of a kind that is not known here were left out"),
+    };
+    format!("{words}{lost}{strange}.")
 }

@@ -70,7 +70,7 @@ fn test(host: &dyn Host, address: &Address, own: &BTreeSet<String>) -> Duplicate
         Err(error) => return row(address, "unknown", error.to_string()),
     };
     // Why: of two interfaces of one machine on one link, Linux lets each answer for the other's addresses.
-    let macs: Vec<String> = heard.iter().map(written).filter(|mac| !own.contains(mac)).collect();
+    let macs: Vec<String> = heard.into_iter().map(written).filter(|mac| !own.contains(mac)).collect();
     let (outcome, found) = match macs.as_slice() {
         [] => ("ok", "nobody else answers for it".to_owned()),
         macs => ("failed", format!("{} answers for it too", macs.join(" and "))),
@@ -107,7 +107,7 @@ fn own_macs(host: &dyn Host) -> BTreeSet<String> {
     links.iter().filter_map(|link| host.line(&format!("/sys/class/net/{link}/address"))).collect()
 }
 
-fn written(mac: &Mac) -> String {
+fn written(mac: Mac) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 

@@ -239,7 +239,7 @@ impl Task {
         let who = if consent.by.is_empty() { "device" } else { &consent.by };
         let mut words = format!("{}: capture of {}, asked for by {}", consent.step, consent.what, collection.asked_by);
         if !consent.found.is_empty() {
-            words += &format!("; {}", consent.found);
+            words = format!("{words}; {}", consent.found);
         }
         let line = AuditLine {
             at_ms: now_ms(),

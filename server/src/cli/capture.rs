@@ -79,7 +79,7 @@ impl Capture {
         }
         let mut words = format!("capture seconds={} snaplen={}", self.seconds, self.snaplen);
         if !filter.is_empty() {
-            words += &format!(" \"filter={filter}\"");
+            words = format!("{words} \"filter={filter}\"");
         }
         for (name, value) in [("packets", self.packets), ("bytes", self.bytes)] {
             words += &value.map(|value| format!(" {name}={value}")).unwrap_or_default();

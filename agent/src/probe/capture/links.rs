@@ -24,7 +24,7 @@ impl Links {
         let links = names.into_iter().take(LINKS_MAX).filter_map(|name| {
             let line = |file| host.line(&format!("/sys/class/net/{name}/{file}"));
             let (index, kind) = (line("ifindex")?.parse().ok()?, line("type")?.parse().ok()?);
-            Some(Link { index, kind, name })
+            Some(Link { index, name, kind })
         });
         Self(links.collect())
     }
@@ -40,7 +40,7 @@ impl Links {
     }
 }
 
-/// Link types of capture files (tcpdump.org/linktypes) by the kernel's kinds (linux/if_arp.h).
+/// Link types of capture files (tcpdump.org/linktypes) by the kernel's kinds (`linux/if_arp.h`).
 pub(super) fn in_files(kind: u16) -> Option<u16> {
     const ETHERNET: u16 = 1;
     const RAW_IP: u16 = 101;

@@ -151,10 +151,9 @@ impl Condition {
 
     /// A hardware address of an end.
     pub(super) fn hardware(end: End, address: [u8; 6]) -> Self {
-        let [a, b, c, d, e, f] = address;
         let at = FRAME + if end == End::Source { 6 } else { 0 };
-        let low = u32::from_be_bytes([c, d, e, f]);
-        equal(Number::Half(at), u32::from_be_bytes([0, 0, a, b])).and(equal(Number::Word(at + 2), low))
+        let whole = address.iter().fold(0_u64, |whole, byte| whole << 8 | u64::from(*byte));
+        equal(Number::Half(at), (whole >> 32) as u32).and(equal(Number::Word(at + 2), whole as u32))
     }
 
     /// To all on the link, or to many (`PACKET_BROADCAST`, `PACKET_MULTICAST`).

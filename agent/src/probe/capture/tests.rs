@@ -73,7 +73,7 @@ fn ipv4(protocol: u8, port: u16, piece: u16) -> Seen {
     Seen { protocol: 0x0800, kind: 0, frame }
 }
 
-/// 2001:db8::1 port 40000 to 2001:db8:0:1::9.
+/// `2001:db8::1` port 40000 to `2001:db8:0:1::9`.
 fn ipv6(protocol: u8, port: u16) -> Seen {
     let mut frame = vec![2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, protocol, 64];
     for address in ["2001:db8::1", "2001:db8:0:1::9"] {

@@ -11,6 +11,8 @@ use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, netdev
 /// What a packet socket needs.
 const NEEDS: &str = "packets may be sent and seen only with CAP_NET_RAW, or as root";
 
+const NEEDS_FAMILY: &str = "packets may be sent and seen only where the service may open AF_PACKET sockets (RestrictAddressFamilies) and has CAP_NET_RAW";
+
 /// `struct sockaddr_ll`: a place on a link.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LinkAddress(pub(super) libc::sockaddr_ll);
@@ -47,7 +49,12 @@ pub(super) fn open(kind: SocketType) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     socket_with(AddressFamily::PACKET, kind, flags, None::<Protocol>).map_err(|error| {
         let error = io::Error::from(error);
-        if error.kind() == ErrorKind::PermissionDenied { io::Error::new(error.kind(), NEEDS) } else { error }
+        match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => io::Error::new(ErrorKind::PermissionDenied, NEEDS),
+            // A service may be kept from the whole family of sockets.
+            Some(libc::EAFNOSUPPORT) => io::Error::new(ErrorKind::PermissionDenied, NEEDS_FAMILY),
+            _ => error,
+        }
     })
 }
 

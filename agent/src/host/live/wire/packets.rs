@@ -146,9 +146,8 @@ impl OpenTap {
         if taken < 0 {
             let error = io::Error::last_os_error();
             return match error.raw_os_error() {
-                Some(libc::EAGAIN | libc::EINTR) => Ok(0),
                 // A link that is switched off is silent, and may come back.
-                Some(libc::ENETDOWN) => Ok(0),
+                Some(libc::EAGAIN | libc::EINTR | libc::ENETDOWN) => Ok(0),
                 _ => Err(error),
             };
         }
@@ -209,7 +208,7 @@ fn beside(header: &libc::mmsghdr) -> (u64, Option<Auxiliary>) {
         let mut next = libc::CMSG_FIRSTHDR(&raw const header.msg_hdr);
         while let Some(message) = next.as_ref() {
             let content = libc::CMSG_DATA(next);
-            let has = |bytes: usize| message.cmsg_len as usize >= libc::CMSG_LEN(bytes as u32) as usize;
+            let has = |bytes: usize| message.cmsg_len >= libc::CMSG_LEN(bytes as u32) as _;
             match (message.cmsg_level, message.cmsg_type) {
                 (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) if has(size_of::<libc::timespec>()) => {
                     let time = ptr::read_unaligned(content.cast::<libc::timespec>());
