@@ -237,9 +237,46 @@ const RADIO: &[Diagnosis] = &[
     ("N11", "the Wi-Fi adapter resets", &["wifi_events.example", "wifi.power_save"], &["wifi-firmware-crash"]),
 ];
 
+/// How the network is set up. What Windows writes of it (Dhcp-Client, DNS-Client, `WinHTTP`) only Windows has.
+const NETWORK: &[Diagnosis] = &[
+    (
+        "N01",
+        "no network: no address",
+        &["addresses.link_local", "addresses.source", "dhcp.state", "interfaces.carrier"],
+        &["network-link-local-only", "dhcp-no-answer"],
+    ),
+    (
+        "N02",
+        "wrong subnet",
+        &["dhcp.server", "dhcp.server_before", "dhcp.other_servers", "dhcp.router_outside"],
+        &["dhcp-router-outside", "dhcp-second-server"],
+    ),
+    ("N03", "intermittent loss: an address twice", &["addresses.flags"], &["network-duplicate-address"]),
+    (
+        "N05",
+        "everything is slow to start",
+        &["resolvers.unreachable", "resolvers.current", "resolvers.ignored"],
+        &["resolver-unreachable", "resolvers-ignored"],
+    ),
+    (
+        "N06",
+        "internal names fail",
+        &[
+            "resolvers.interface",
+            "resolvers.kind",
+            "name_resolution.resolv_conf_mode",
+            "dhcp.name_servers",
+            "vpn.name_servers",
+        ],
+        &["resolver-not-of-dhcp", "resolver-split-bypassed"],
+    ),
+    ("N07", "calls break: the router", &["neighbors.state", "neighbors.gateway"], &["network-gateway-silent"]),
+    ("N16", "only some programs work", &["proxies.host", "proxies.consumer", "proxies.scheme"], &["proxy-differs"]),
+];
+
 #[test]
 fn each_diagnosis_finds_its_columns_in_the_catalogue() {
-    for (name, symptom, columns, _rules) in HARDWARE.iter().chain(PRINTING).chain(RADIO) {
+    for (name, symptom, columns, _rules) in HARDWARE.iter().chain(PRINTING).chain(RADIO).chain(NETWORK) {
         for place in *columns {
             let (table, column) = place.split_once('.').unwrap();
             let schema = catalog::table(table).unwrap_or_else(|| panic!("{name} ({symptom}): no table {table}"));
@@ -250,7 +287,7 @@ fn each_diagnosis_finds_its_columns_in_the_catalogue() {
 
 #[test]
 fn each_diagnosis_is_made_by_a_rule() {
-    for (name, symptom, _columns, made_by) in HARDWARE.iter().chain(PRINTING).chain(RADIO) {
+    for (name, symptom, _columns, made_by) in HARDWARE.iter().chain(PRINTING).chain(RADIO).chain(NETWORK) {
         assert!(!made_by.is_empty(), "{name} ({symptom}): no rule");
         for rule in *made_by {
             assert!(rules::all().iter().any(|known| known.id == *rule), "{name} ({symptom}): no rule {rule}");

@@ -39,8 +39,13 @@ const TOLD: &[(&str, Tell)] = &[
     ("pci_devices", hardware::pci_devices),
     ("interfaces", network::interfaces),
     ("addresses", network::addresses),
+    ("dhcp", network::dhcp),
     ("routes", network::routes),
     ("resolvers", network::resolvers),
+    ("wifi", network::wifi),
+    ("vpn", network::vpn),
+    ("proxies", network::proxies),
+    ("firewall", network::firewall),
     ("error_signatures", logs::error_signatures),
     ("log_events", logs::log_events),
     ("os", system::os),
@@ -64,13 +69,16 @@ pub(super) async fn of(
     states: &[TableState],
     now_ms: i64,
 ) -> anyhow::Result<Vec<(String, Vec<String>)>> {
-    let wanted = TOLD.iter().filter(|(table, _tell)| {
+    // Why all of them: a probe that somebody ran is an answer that somebody waits for.
+    let probed = states.iter().map(|state| state.table.as_str()).filter(|table| is_probe(table) && !is_told(table));
+    let probed = probed.map(|table| (table, network::verdicts as Tell));
+    let wanted = TOLD.iter().copied().chain(probed).filter(|(table, _tell)| {
         states.iter().any(|state| state.table == *table && is_seen(state.outcome()) && state.rows > 0)
     });
     let asked = wanted.map(|(table, tell)| {
         let mut desk = desk.clone();
-        let request = ShowRequest { device: device.id.clone(), table: (*table).into(), at_ms: 0 };
-        async move { desk.show(request).await.map(|reply| (*tell, reply.into_inner())) }
+        let request = ShowRequest { device: device.id.clone(), table: table.into(), at_ms: 0 };
+        async move { desk.show(request).await.map(|reply| (tell, reply.into_inner())) }
     });
     let mut digests = Vec::new();
     for reply in join_all(asked).await {
@@ -95,6 +103,14 @@ fn tell_one(tell: Tell, reply: ShowReply, now_ms: i64) -> Option<(String, Vec<St
         lines.push(format!("… and {more} more"));
     }
     Some((schema.name.clone(), lines))
+}
+
+fn is_probe(table: &str) -> bool {
+    catalog::table(table).is_some_and(|schema| schema.probe.is_some())
+}
+
+fn is_told(table: &str) -> bool {
+    TOLD.iter().any(|(told, _tell)| *told == table)
 }
 
 /// Events do not go stale: nothing new is good news.

@@ -15,6 +15,7 @@ mod links;
 mod logs;
 mod machine;
 mod network;
+mod network_setup;
 mod print_devices;
 mod printing;
 mod probes;
@@ -48,6 +49,7 @@ fn samples() -> Vec<Sample> {
         links::samples(),
         logs::samples(),
         machine::samples(),
+        network_setup::samples(),
         print_devices::samples(),
         probes::samples(),
         software::samples(),
