@@ -29,6 +29,7 @@ impl Followed {
             journals: vec![journald.journals().display().to_string()],
             files: Vec::new(),
             files_without_journal: Vec::new(),
+            kernel_ring: String::new(),
             ..Config::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -52,11 +53,13 @@ impl Followed {
             .unwrap_or_else(|_elapsed| panic!("nothing came after {:?}; told: {:?}", self.kept.last(), self.told()));
         let lines = lines.expect("the follower runs");
         self.kept.extend(lines.events);
-        self.positions.extend(lines.position.map(|position| (position.source, position.at)));
+        self.positions.extend(lines.positions.into_iter().map(|position| (position.source, position.at)));
     }
 
     fn keep_until(&mut self, message: &str) {
-        while !self.kept.iter().any(|event| event.message == message) {
+        let mut seen = 0;
+        while !self.kept.iter().skip(seen).any(|event| event.message == message) {
+            seen = self.kept.len();
             self.keep_one();
         }
     }
@@ -81,7 +84,13 @@ fn entries_come_with_their_fields_whichever_way_they_were_written() -> anyhow::R
     let (long, id) = ("x".repeat(100_000), b"fc2e22bc6ee647b6b90729ab34a250b1");
     journald.native(&[("MESSAGE", long.as_bytes()), ("SYSLOG_IDENTIFIER", b"long")])?;
     journald.native(&[("MESSAGE", b"broken \xff text"), ("SYSLOG_IDENTIFIER", b"broken"), ("UNIT", b"a.service")])?;
-    journald.native(&[("MESSAGE", b"via native"), ("MESSAGE_ID", id), ("PRIORITY", b"2")])?;
+    journald.native(&[
+        ("MESSAGE", b"via native"),
+        ("MESSAGE_ID", id),
+        ("PRIORITY", b"2"),
+        ("CODE_FILE", b"a.c"),
+        ("CODE_LINE", b"7"),
+    ])?;
     // Each way has a socket of its own, and journald reads them in no particular order.
     let ours = |event: &&LogEvent| event.program != "systemd-journald";
     while followed.kept.iter().filter(ours).count() < 5 {
@@ -99,6 +108,7 @@ fn entries_come_with_their_fields_whichever_way_they_were_written() -> anyhow::R
     assert_eq!(by("broken").unit, "a.service");
     let native = followed.kept.iter().find(|event| event.message == "via native").expect("it came");
     assert_eq!((native.message_id.as_bytes(), native.priority), (&id[..], Some(2)));
+    assert_eq!((native.code_file.as_str(), native.code_line), ("a.c", Some(7)));
     Ok(())
 }
 
@@ -149,6 +159,38 @@ fn every_entry_comes_once_while_the_journal_rotates_again_and_again() -> anyhow:
     journald.native(&[("MESSAGE", b"the last")])?;
     followed.keep_until("the last");
     assert_eq!(followed.messages("entry "), sent);
+    Ok(())
+}
+
+#[test]
+fn a_hundred_thousand_entries_come_once_through_rotation_vacuum_and_restarts() -> anyhow::Result<()> {
+    const ENTRIES: usize = 100_000;
+    let journald = Journald::start()?;
+    let mut followed = Followed::start(&journald)?;
+    followed.config.lines_per_s_max = u32::MAX;
+    followed.config.lines_at_once_max = u32::MAX;
+    followed.restart()?;
+    let mut sent = 0;
+    while sent < ENTRIES {
+        for _entry in 0..5_000 {
+            journald.native(&[("MESSAGE", format!("entry {sent}").as_bytes())])?;
+            sent += 1;
+        }
+        followed.keep_until(&format!("entry {}", sent - 1));
+        if sent % 20_000 == 0 {
+            journald.rotate()?;
+            followed.restart()?;
+        }
+        if sent == ENTRIES / 2 {
+            // As journalctl --vacuum-files=1 does: what is archived goes, the oldest first.
+            for archived in journald.files()?.iter().filter(|path| path.display().to_string().contains('@')) {
+                std::fs::remove_file(archived)?;
+            }
+        }
+    }
+    let mut numbers =
+        followed.kept.iter().filter_map(|event| event.message.strip_prefix("entry ")?.parse::<usize>().ok());
+    assert!((0..ENTRIES).all(|number| numbers.next() == Some(number)) && numbers.next().is_none());
     Ok(())
 }
 

@@ -44,13 +44,14 @@ impl Taker {
     pub(super) async fn run(self, mut lines: mpsc::Receiver<Lines>) {
         self.begin().await;
         while let Some(first) = lines.recv().await {
-            let mut entries = self.entries(first);
+            let mut places = Vec::new();
+            let mut entries = self.entries(first, &mut places);
             let until = tokio::time::sleep(TOGETHER);
             tokio::pin!(until);
             for _ in 1..LINES_MAX {
                 tokio::select! {
                     more = lines.recv() => match more {
-                        Some(more) => entries.extend(self.entries(more)),
+                        Some(more) => entries.extend(self.entries(more, &mut places)),
                         None => break,
                     },
                     () = &mut until => break,
@@ -62,6 +63,18 @@ impl Taker {
                 Ok(()) => self.signing.add(tally),
                 Err(error) => tracing::error!(%error, "log lines are not recorded"),
             }
+            self.place(places).await;
+        }
+    }
+
+    /// Remembers how far logs are read of which nothing new is to be recorded.
+    async fn place(&self, places: Vec<Position>) {
+        if places.is_empty() {
+            return;
+        }
+        let placed = self.keeper.with(move |shelf| shelf.record.place(&places)).await;
+        if let Err(error) = placed.and_then(|placed| Ok(placed?)) {
+            tracing::warn!(%error, "how far logs are read is not recorded");
         }
     }
 
@@ -94,12 +107,22 @@ impl Taker {
         line.map_or((false, false), |line| (line.off, line.local))
     }
 
-    /// What is to be remembered of a batch. The position goes with its last entry: it is all there, or none of it.
-    fn entries(&self, lines: Lines) -> Vec<Entry> {
+    /// What is to be remembered of a batch. Its position goes with its last entry: it is all there, or none of it. Positions that nothing
+    /// new goes with are left in `places`.
+    fn entries(&self, lines: Lines, places: &mut Vec<Position>) -> Vec<Entry> {
         let (off, local) = self.policy();
-        if off || lines.events.is_empty() {
+        if off {
             return Vec::new();
         }
+        let mut positions =
+            lines.positions.into_iter().map(|position| Position { source: position.source, at: position.at });
+        if lines.events.is_empty() {
+            places.extend(positions);
+            return Vec::new();
+        }
+        let position = positions.next();
+        // An earlier place of the same log must not be remembered after this one.
+        places.retain(|earlier| position.as_ref().is_none_or(|position| position.source != earlier.source));
         let at_ms = self.eye.host.now_ms();
         let streamed =
             |event: &LogEvent| !local && event.priority.is_some_and(|priority| priority <= STREAMED_PRIORITY_MAX);
@@ -120,7 +143,7 @@ impl Taker {
             entries.push(Entry { reading, stream, position: None });
         }
         if let Some(last) = entries.last_mut() {
-            last.position = lines.position.map(|position| Position { source: position.source, at: position.at });
+            last.position = position;
         }
         entries
     }

@@ -131,7 +131,7 @@ fn file(host: &dyn Host, path: &str, matcher: &Matcher, from_ms: i64) -> anyhow:
         let said = text::read(line, &now);
         let Some(at_ms) = said.at_ms else { continue };
         oldest_ms = oldest_ms.or(Some(at_ms));
-        let message = since_start_removed(&said.message);
+        let message = since_start_removed(said.message);
         if said.program == "kernel" && matcher.matches(message) {
             found.lines.push(Line { at_ms, boot_id: String::new(), text: message.to_owned() });
         }

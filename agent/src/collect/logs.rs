@@ -7,6 +7,8 @@ use deskside_proto::v1::LogEvent;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+pub use lines::Entries;
+
 use crate::collect::{Cadence, Collector, Os};
 
 mod batch;
@@ -14,15 +16,25 @@ mod entry;
 pub mod error_signatures;
 mod file;
 mod follow;
+mod followed;
 mod journal;
 mod journal_file;
 #[cfg(test)]
 mod journal_tests;
+mod kernel_ring;
 mod lines;
 mod look;
+mod origin;
+mod patterns;
+mod rotated;
+#[cfg(test)]
+mod rotation_tests;
+mod stamp;
 #[cfg(test)]
 mod tests;
 pub(in crate::collect) mod text;
+mod trace;
+mod watch;
 
 /// Longest text of one event; what is longer is cut and marked with its real size.
 pub const LINE_BYTES_MAX: usize = 16 * 1024;
@@ -45,10 +57,17 @@ pub(in crate::collect) const LOG_EVENTS: Collector =
 pub struct Config {
     /// Folders of journals. What journald keeps under a machine's own id is found below them.
     pub journals: Vec<String>,
-    /// Log files; `*` stands for any part of a name, in the last part of the path alone.
+    /// Log files; `*` stands for any part of a name, of folders too, and for no slash.
     pub files: Vec<String>,
     /// Log files that are followed only where there is no journal, since they repeat it.
     pub files_without_journal: Vec<String>,
+    /// The kernel's own buffer, followed only where there is neither a journal nor any of those files; empty for never.
+    pub kernel_ring: String,
+    /// Whether what the kernel's audit writes is followed, in the journal and in its own file. Why not by itself: it names who did what.
+    pub audit: bool,
+    /// Logs of which more is to be said than their names; they are followed too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
     /// Lines a second that each log may give for long; more are counted and left out.
     pub lines_per_s_max: u32,
     /// Lines that may come at once before that.
@@ -57,18 +76,46 @@ pub struct Config {
     pub first_minutes: u32,
 }
 
+/// Logs that have settings of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// Which files; `*` stands for any part of a name.
+    pub files: Vec<String>,
+    /// How lines make entries.
+    pub entries: Entries,
+    /// The time zone of times that name none, as the zone database calls it; the machine's own where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Lines a second, where it is not as for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines_per_s_max: Option<u32>,
+    /// Lines at once, where it is not as for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines_at_once_max: Option<u32>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
         Self {
             journals: owned(&["/var/log/journal", "/run/log/journal"]),
-            files: owned(&["/var/log/cups/error_log", "/var/log/dpkg.log"]),
+            files: owned(&[
+                "/var/log/cups/error_log",
+                "/var/log/cups/access_log",
+                "/var/log/cups/page_log",
+                "/var/log/dpkg.log",
+                "/var/log/Xorg.*.log",
+            ]),
             files_without_journal: owned(&[
                 "/var/log/syslog",
                 "/var/log/messages",
                 "/var/log/kern.log",
                 "/var/log/auth.log",
             ]),
+            kernel_ring: "/dev/kmsg".into(),
+            audit: false,
+            sources: Vec::new(),
             lines_per_s_max: 200,
             lines_at_once_max: 5_000,
             first_minutes: 60,
@@ -81,7 +128,7 @@ impl Default for Config {
 pub struct Position {
     /// Which log: "journal", or a file's path.
     pub source: String,
-    /// Where in it; only the follower reads this.
+    /// Where in it; only the follower reads this. Empty where the log is gone for good.
     pub at: String,
 }
 
@@ -90,14 +137,14 @@ pub struct Position {
 pub struct Lines {
     /// The events.
     pub events: Vec<LogEvent>,
-    /// Read to here; absent for what the follower itself has to say.
-    pub position: Option<Position>,
+    /// Read to here, by log.
+    pub positions: Vec<Position>,
 }
 
 /// Follows the logs on a thread of its own until it is dropped or nobody takes its lines.
 #[derive(Debug)]
 pub struct Follower {
-    waker: follow::Waker,
+    waker: watch::Waker,
 }
 
 impl Follower {

@@ -9,7 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::content;
 use super::file::Latest;
-use super::{Appended, Entry, Record, RecordError};
+use super::{Appended, Entry, Position, Record, RecordError};
 
 /// How long it may be forgotten, by a crash, that a table was looked at and found as it was.
 const CHECKED_WRITE_MS: i64 = 10 * 60_000;
@@ -63,6 +63,24 @@ impl Record {
         write_positions(&begun, positions)?;
         begun.commit()?;
         self.file.positions.clone_from(positions);
+        Ok(())
+    }
+
+    /// Remembers how far sources are read, without a reading; one whose place is empty is forgotten.
+    pub fn place(&mut self, positions: &[Position]) -> Result<(), RecordError> {
+        self.mending(|record| {
+            let begun = record.file.db.unchecked_transaction()?;
+            write_positions(&begun, positions.iter().map(|position| (&position.source, &position.at)))?;
+            begun.execute("DELETE FROM positions WHERE at = ''", [])?;
+            Ok(begun.commit()?)
+        })?;
+        for Position { source, at } in positions {
+            if at.is_empty() {
+                self.file.positions.remove(source);
+            } else {
+                self.file.positions.insert(source.clone(), at.clone());
+            }
+        }
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod devices;
 mod digest;
 mod evidence;
 mod login;
+mod logs;
 mod probe;
 mod screen;
 mod section;
@@ -64,6 +65,8 @@ enum Command {
     Capture(capture::Capture),
     /// A device's log, live, until Ctrl-C.
     Tail(tables::Tail),
+    /// A device's log around a time, or between two.
+    Logs(logs::Logs),
     /// Which tables there are, and what their columns mean.
     Tables(tables::Tables),
     /// Errors that programs wrote down, over all devices.
@@ -124,6 +127,7 @@ impl Command {
             Self::Probe(probe) => probe.run(desk, screen).await,
             Self::Capture(capture) => capture.run(desk, screen).await,
             Self::Tail(tail) => tail.run(desk, screen).await,
+            Self::Logs(logs) => logs.run(desk, screen).await,
             Self::Tables(tables) => tables.run(desk, screen).await,
             Self::Tickets(tickets) => tickets.run(desk, screen).await,
             Self::Ticket(ticket) => ticket.run(desk, screen).await,

@@ -118,7 +118,7 @@ impl Ask {
 }
 
 /// The next part of an answer; an answer that went wrong is an error.
-async fn next(answers: &mut Streaming<Answer>) -> anyhow::Result<Option<Answer>> {
+pub(super) async fn next(answers: &mut Streaming<Answer>) -> anyhow::Result<Option<Answer>> {
     let Some(answer) = answers.message().await? else { return Ok(None) };
     if !answer.error.is_empty() {
         return Err(Trouble::new(answer.error, "what is last known is shown by `deskside show`").into());
@@ -127,12 +127,12 @@ async fn next(answers: &mut Streaming<Answer>) -> anyhow::Result<Option<Answer>>
 }
 
 /// All descriptions that the server knows, those that agents brought included.
-async fn schemas(desk: &mut Desk) -> anyhow::Result<BTreeMap<String, TableSchema>> {
+pub(super) async fn schemas(desk: &mut Desk) -> anyhow::Result<BTreeMap<String, TableSchema>> {
     let tables = desk.list_tables(ListTablesRequest {}).await?.into_inner().tables;
     Ok(tables.into_iter().map(|table| (table.name.clone(), table)).collect())
 }
 
-fn schema_of(schemas: &BTreeMap<String, TableSchema>, table: &str) -> TableSchema {
+pub(super) fn schema_of(schemas: &BTreeMap<String, TableSchema>, table: &str) -> TableSchema {
     schemas.get(table).or_else(|| catalog::table(table)).cloned().unwrap_or_default()
 }
 
@@ -185,7 +185,7 @@ fn log_lines(screen: Screen, schema: &TableSchema, reading: &Reading) -> anyhow:
 }
 
 /// "14:05:09 err cups: message"; what is urgent is coloured.
-fn log_line(schema: &TableSchema, values: &[Value]) -> Line {
+pub(super) fn log_line(schema: &TableSchema, values: &[Value]) -> Line {
     let value = |name: &str| catalog::column(schema, name).and_then(|place| values.get(place)).cloned();
     let text = |name: &str| value(name).map(|value| value.to_string()).unwrap_or_default();
     let at = match value("at_ms") {

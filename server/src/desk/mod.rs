@@ -5,6 +5,7 @@ mod caller;
 mod collecting;
 mod evidence;
 mod known;
+mod logging;
 mod probing;
 mod refusal;
 mod service;

@@ -5,8 +5,8 @@ use deskside_proto::v1::{
     AskRequest, CancelCollectionRequest, Case, Catalogue, CollectRequest, Collection, GetCaseRequest, GetDeviceReply,
     GetDeviceRequest, GetEvidenceRequest, ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest,
     ListRecipesReply, ListRecipesRequest, ListSignaturesReply, ListSignaturesRequest, ListTablesRequest,
-    ListTicketsReply, ListTicketsRequest, NewTicketRequest, RunProbeRequest, ShowReply, ShowRequest, TailRequest,
-    Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply, WhoAmIRequest,
+    ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest, RunProbeRequest, ShowReply, ShowRequest,
+    TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply, WhoAmIRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -26,6 +26,7 @@ impl Contract for Desk {
     type AskStream = AnswerStream;
     type RunProbeStream = AnswerStream;
     type TailStream = AnswerStream;
+    type LogsStream = AnswerStream;
     type WatchCollectionStream = CollectionStream;
     type AttendStream = CollectionStream;
     type GetEvidenceStream = ChunkStream;
@@ -63,6 +64,11 @@ impl Contract for Desk {
     async fn run_probe(&self, request: Request<RunProbeRequest>) -> Answered<AnswerStream> {
         let caller = self.caller(&request, Role::Technician).await?;
         Ok(Response::new(self.probe(&caller, request.into_inner()).await?))
+    }
+
+    async fn logs(&self, request: Request<LogsRequest>) -> Answered<AnswerStream> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.log_of(&caller, request.into_inner()).await?))
     }
 
     async fn tail(&self, request: Request<TailRequest>) -> Answered<AnswerStream> {

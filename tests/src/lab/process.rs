@@ -221,7 +221,8 @@ impl Agent {
             process: None,
         };
         let lines = agent.lines.display();
-        let logs = format!("[logs]\njournals = []\nfiles = [\"{lines}\"]\nfiles_without_journal = []\n");
+        let logs =
+            format!("[logs]\njournals = []\nfiles = [\"{lines}\"]\nfiles_without_journal = []\nkernel_ring = \"\"\n");
         fs::write(&agent.config, format!("{settings}\n{logs}"))?;
         fs::write(&agent.lines, "")?;
         Ok(agent)
@@ -297,6 +298,11 @@ impl Agent {
     /// Its state folder.
     pub fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// The log that it follows.
+    pub fn lines(&self) -> &Path {
+        &self.lines
     }
 
     /// What it logged.

@@ -12,7 +12,16 @@ pub(super) struct Rate {
     room: f64,
     filled_ms: u64,
     left_out: u64,
+    left_out_from_ms: u64,
     told_ms: u64,
+}
+
+/// What was left out for want of room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    pub(super) events: u64,
+    /// How long ago that began.
+    pub(super) for_ms: u64,
 }
 
 /// What was written while the agent was away may be this many times more than what may come at once.
@@ -24,7 +33,15 @@ const TELL_MS: u64 = 10_000;
 impl Rate {
     pub(super) fn new(per_s: u32, at_once: u32, now_ms: u64) -> Self {
         let (per_s, at_once) = (f64::from(per_s.max(1)), f64::from(at_once.max(1)));
-        Self { per_s, at_once, room: at_once * CATCH_UP, filled_ms: now_ms, left_out: 0, told_ms: 0 }
+        Self {
+            per_s,
+            at_once,
+            room: at_once * CATCH_UP,
+            filled_ms: now_ms,
+            left_out: 0,
+            left_out_from_ms: 0,
+            told_ms: 0,
+        }
     }
 
     /// Makes room for what time has passed.
@@ -37,6 +54,9 @@ impl Rate {
     /// Whether there is room for one more; if not, it is counted.
     fn admit(&mut self) -> bool {
         if self.room < 1.0 {
+            if self.left_out == 0 {
+                self.left_out_from_ms = self.filled_ms;
+            }
             self.left_out += 1;
             return false;
         }
@@ -44,13 +64,14 @@ impl Rate {
         true
     }
 
-    /// How many were left out since last told, when it is time to tell.
-    pub(super) fn tell(&mut self, now_ms: u64) -> Option<u64> {
+    /// What was left out since last told, when it is time to tell.
+    pub(super) fn tell(&mut self, now_ms: u64) -> Option<LeftOut> {
         if self.left_out == 0 || now_ms.saturating_sub(self.told_ms) < TELL_MS {
             return None;
         }
         self.told_ms = now_ms;
-        Some(std::mem::take(&mut self.left_out))
+        let for_ms = now_ms.saturating_sub(self.left_out_from_ms);
+        Some(LeftOut { events: std::mem::take(&mut self.left_out), for_ms })
     }
 
     /// When to ask again whether something is to be told.

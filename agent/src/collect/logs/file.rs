@@ -1,112 +1,127 @@
-//! One log file followed through appends, rotation by rename, truncation and re-creation, and over restarts of the agent.
+//! One log followed through appends, every kind of rotation, and restarts of the agent.
+//!
+//! A log is what its writer writes, one line after the other; where its parts lie, under which names, compressed or not, changes. A place in
+//! it is therefore kept as the file that was read and the offset in it, and that file is looked for wherever rotation may have put it.
 
 use std::collections::VecDeque;
-use std::fs::{File, Metadata};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use jiff::{Timestamp, Zoned};
-use ring::digest;
+use jiff::Zoned;
+use jiff::tz::TimeZone;
 
 use super::Position;
 use super::batch::Batch;
 use super::entry::file_event;
-use super::lines::{Entry, Joiner, Splitter};
+use super::lines::{Code, Entry, Joiner, Splitter};
+use super::origin::{FileId, Origin};
+use super::rotated::{self, Patterns};
+use super::stamp::Clock;
 
-/// Bytes read at once.
-const CHUNK_BYTES: usize = 32 * 1024;
-/// First bytes of a file by which it is known again.
-const MARK_BYTES: u64 = 256;
 /// The very first start looks at this much of a file's end.
 const FIRST_BYTES: u64 = 256 * 1024;
-/// Rotated files that are read one after the other to catch up.
-const ROTATED_MAX: usize = 16;
-/// What rotation adds to names once it has compressed a file.
-const COMPRESSED: &[&str] = &[".gz", ".xz", ".bz2", ".zst"];
+/// Files of a log that are remembered as read, since rotation may still rename, copy or compress them.
+const DONE_MAX: usize = 8;
+
+/// What reading needs, and gives back to.
+pub(super) struct Reading<'a, 'b> {
+    pub(super) batch: &'a mut Batch<'b>,
+    pub(super) now: &'a Zoned,
+    pub(super) booted_ms: Option<i64>,
+    /// Room for the bytes that are read at once.
+    pub(super) chunk: &'a mut [u8],
+}
 
 /// A log by its path, whichever file is behind it.
 pub(super) struct LogFile {
     path: PathBuf,
     source: String,
-    open: Option<Open>,
+    patterns: Arc<Patterns>,
+    /// Of times that name no zone, where it is not the machine's.
+    zone: Option<TimeZone>,
+    open: Option<Origin>,
+    /// What was open last, and how far its events have been handed out.
+    id: FileId,
+    handed: u64,
     /// Files that were rotated away and come before the one that is at the path now.
-    rotated: VecDeque<PathBuf>,
+    rotated: VecDeque<Origin>,
+    /// Files that are read to an offset, and that nothing is expected of.
+    done: VecDeque<(FileId, u64)>,
     splitter: Splitter,
     joiner: Joiner,
-    /// Events up to this offset have been handed out.
-    handed: u64,
     /// Entries that begin before this offset count only if they are not older than this.
     first: Option<(u64, i64)>,
+    last_ms: Option<i64>,
     unreadable: Option<String>,
 }
 
-struct Open {
-    file: File,
-    id: FileId,
-}
-
-/// What a file is known again by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-    mark_bytes: u64,
-    mark: u64,
-}
-
 impl LogFile {
-    /// A log that is followed for the first time: what lies in it counts if it is not older than `first_from_ms`.
-    pub(super) fn new(path: PathBuf, first_from_ms: i64) -> Self {
-        let source = path.display().to_string();
-        let mut log = Self {
+    fn closed(path: PathBuf, patterns: Arc<Patterns>) -> Self {
+        Self {
+            source: path.display().to_string(),
+            joiner: Joiner::new(patterns.entries(&path)),
+            zone: patterns.source(&path).and_then(|(_source, zone)| zone.clone()),
             path,
-            source,
+            patterns,
             open: None,
-            rotated: VecDeque::new(),
-            splitter: Splitter::default(),
-            joiner: Joiner::default(),
+            id: FileId::default(),
             handed: 0,
+            rotated: VecDeque::new(),
+            done: VecDeque::new(),
+            splitter: Splitter::default(),
             first: None,
+            last_ms: None,
             unreadable: None,
-        };
-        let path = log.path.clone();
-        log.open_at(&path, 0);
-        let length = log.open.as_ref().and_then(|open| open.file.metadata().ok()).map_or(0, |facts| facts.len());
+        }
+    }
+
+    /// A log that is followed for the first time: what lies in it counts if it is not older than `first_from_ms`.
+    pub(super) fn new(path: PathBuf, patterns: Arc<Patterns>, first_from_ms: i64) -> Self {
+        let mut log = Self::closed(path, patterns);
+        log.open_at_path();
+        let length = log.open.as_ref().and_then(|open| open.facts().ok()).map_or(0, |facts| facts.len());
         if length > 0 {
-            log.restart(length.saturating_sub(FIRST_BYTES));
+            log.restart(length.saturating_sub(FIRST_BYTES) & !1);
             log.first = Some((length, first_from_ms));
         }
         log
     }
 
+    /// A log that has just come into being: all of it counts.
+    pub(super) fn fresh(path: PathBuf, patterns: Arc<Patterns>) -> Self {
+        let mut log = Self::closed(path, patterns);
+        log.open_at_path();
+        log
+    }
+
     /// A log that is read on from a kept position. Returns what was lost meanwhile, in words.
-    pub(super) fn resume(path: PathBuf, position: &str, first_from_ms: i64) -> (Self, Option<String>) {
-        let Some((id, offset)) = kept(position) else { return (Self::new(path, first_from_ms), None) };
-        let mut log = Self::new(path.clone(), first_from_ms);
-        if let Some(open) = &log.open
-            && open.is(&id, offset)
-        {
+    pub(super) fn resume(
+        path: PathBuf,
+        patterns: Arc<Patterns>,
+        position: &str,
+        first_from_ms: i64,
+    ) -> (Self, Option<String>) {
+        let Some((id, offset, done)) = kept(position) else {
+            return (Self::new(path, patterns, first_from_ms), None);
+        };
+        let mut log = Self::closed(path, patterns);
+        log.done = done;
+        log.open_at_path();
+        if log.open.as_mut().is_some_and(|open| open.is(&id, offset)) {
             log.restart(offset);
             return (log, None);
         }
-        if let Some(old) = find_rotated(&path, &id, offset) {
-            log.queue_after(&old);
-            log.open_at(&old, offset);
+        if let Some(old) = rotated::find(&log.path, &log.patterns, &id, offset) {
+            log.queue_newer(&old);
+            log.begin(old, offset);
             return (log, None);
         }
-        log.open_at(&path, 0);
         let lost = format!(
             "{} was rotated or emptied while it was not followed; what stood at its end may be missing",
-            path.display()
+            log.path.display()
         );
-        (log, Some(lost))
-    }
-
-    /// A log that has just come into being: all of it counts.
-    pub(super) fn fresh(path: PathBuf) -> Self {
-        let mut log = Self::new(path, 0);
-        log.restart(0);
-        log
+        (log, (offset > 0).then_some(lost))
     }
 
     /// Its path, as events name it.
@@ -115,10 +130,13 @@ impl LogFile {
     }
 
     /// The position that covers what has been handed out.
-    pub(super) fn position(&self) -> Option<Position> {
-        let FileId { device, inode, mark_bytes, mark } = self.open.as_ref()?.id;
-        let at = format!("{device:x}:{inode:x}:{}:{mark_bytes:x}:{mark:x}", self.handed);
-        Some(Position { source: self.source.clone(), at })
+    pub(super) fn position(&self) -> Position {
+        let [device, inode, mark_bytes, mark] = self.id.parts();
+        let mut at = format!("{device}:{inode}:{}:{mark_bytes}:{mark}", self.handed);
+        for (id, end) in &self.done {
+            at.extend([",", &id.parts().join("."), ".", &format!("{end:x}")]);
+        }
+        Position { source: self.source.clone(), at }
     }
 
     /// An entry waits for the line that may belong to it.
@@ -131,106 +149,168 @@ impl LogFile {
         self.unreadable.take()
     }
 
-    /// Reads on until the batch is full or nothing is left.
-    pub(super) fn read(&mut self, batch: &mut Batch, now: &Zoned) {
-        if self.open.is_none() {
-            let path = self.path.clone();
-            self.open_at(&path, 0);
+    /// How far another file has been read as a part of this log; absent where it is none.
+    pub(super) fn has_read(&self, other: &mut Origin) -> Option<Had> {
+        if let Some((_id, end)) = self.done.iter().find(|(id, _end)| other.is_same(id)) {
+            return Some(Had::To(*end));
         }
-        self.check_in_place(batch, now);
-        while !batch.full() {
-            if !self.read_chunk(batch, now) && !self.turn(batch, now) {
+        let current = self.open.is_some() && other.is_same(&self.id);
+        (current || self.rotated.iter().any(|queued| other.is_same(&queued.id))).then_some(Had::Reading)
+    }
+
+    /// At the path is what has been read, to its end, and nothing waits.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let facts = std::fs::metadata(&self.path);
+        let read = facts.is_ok_and(|facts| self.id.is_file(&facts) && facts.len() == self.handed);
+        read && self.rotated.is_empty() && !self.waits()
+    }
+
+    /// Something is there to be read, or may come.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Nothing is at the path, and what was there is in no folder any more.
+    pub(super) fn is_deleted(&self) -> bool {
+        let unlinked = |open: &Origin| open.facts().is_ok_and(|facts| facts.nlink() == 0);
+        !self.path.exists() && !self.waits() && self.rotated.is_empty() && self.open.as_ref().is_none_or(unlinked)
+    }
+
+    /// Reads on until the batch is full or nothing is left.
+    pub(super) fn read(&mut self, to: &mut Reading) {
+        if self.open.is_none() {
+            self.open_at_path();
+        }
+        self.check_in_place(to);
+        while !to.batch.full() {
+            if !self.read_chunk(to) && !self.turn(to) {
                 break;
             }
         }
-        if !batch.full()
-            && let Some(entry) = self.joiner.due(ms(now), false)
+        if !to.batch.full()
+            && let Some(entry) = self.joiner.due(ms(to.now), false)
         {
-            self.hand_out(&entry, batch, now);
+            self.hand_out(entry, to);
         }
     }
 
     /// False at the end of the file.
-    fn read_chunk(&mut self, batch: &mut Batch, now: &Zoned) -> bool {
+    fn read_chunk(&mut self, to: &mut Reading) -> bool {
         let Some(open) = &mut self.open else { return false };
-        let mut chunk = vec![0; CHUNK_BYTES];
-        let got = match open.file.read_at(&mut chunk, self.splitter.offset()) {
+        let got = match open.read_at(to.chunk, self.splitter.offset()) {
             Ok(got) => got,
             Err(error) => {
-                self.unreadable = Some(format!("{} is not read: {error}", self.path.display()));
+                self.unreadable = Some(format!("{} is not read on: {error}", self.path.display()));
                 return false;
             }
         };
+        // Why after reading: a file that was truncated and written to again meanwhile holds other lines than those that were expected.
+        let known = open.id;
+        if got > 0 && !open.begins(&known, 0) {
+            self.check_in_place(to);
+            return true;
+        }
         open.learn();
+        self.id = open.id;
+        let chunk = std::mem::take(&mut to.chunk);
         let mut rest = chunk.get(..got).unwrap_or_default();
-        while !rest.is_empty() && !batch.full() {
+        let before = self.splitter.offset();
+        while !rest.is_empty() && !to.batch.full() {
             let (behind, line) = self.splitter.line(rest);
+            if behind.len() == rest.len() {
+                break;
+            }
             rest = behind;
-            if let Some(line) = line
-                && let Some(entry) = self.joiner.push(line, ms(now))
-            {
-                self.hand_out(&entry, batch, now);
+            if let Some(line) = line {
+                self.push(line, to);
             }
         }
-        got > 0
+        to.chunk = chunk;
+        self.splitter.offset() > before
+    }
+
+    fn push(&mut self, line: Entry, to: &mut Reading) {
+        let clock = Clock {
+            now: to.now,
+            zone: self.zone.as_ref().unwrap_or(to.now.time_zone()),
+            booted_ms: to.booted_ms,
+            last_ms: self.last_ms,
+        };
+        if let Some(entry) = self.joiner.push(line, ms(to.now), &clock) {
+            self.hand_out(entry, to);
+        }
     }
 
     /// At the end of a file: whether another has taken its place, and then on to the next.
-    fn turn(&mut self, batch: &mut Batch, now: &Zoned) -> bool {
+    fn turn(&mut self, to: &mut Reading) -> bool {
         let Some(open) = &self.open else { return false };
-        let current = std::fs::metadata(&self.path).ok();
-        if current.is_some_and(|facts| open.is_file(&facts)) && self.rotated.is_empty() {
-            return false;
-        }
         if self.rotated.is_empty() {
-            if !self.path.exists() {
+            if std::fs::metadata(&self.path).is_ok_and(|facts| open.id.is_file(&facts)) {
                 return false;
             }
-            self.queue_newer(open.file.metadata().ok());
+            let Some(open) = self.open.take() else { return false };
+            self.queue_newer(&open);
+            self.open = Some(open);
+            if self.rotated.is_empty() {
+                return false;
+            }
         }
         // Written between the end that was seen and the rename.
-        if self.read_chunk(batch, now) {
+        if self.unreadable.is_none() && self.read_chunk(to) {
             return true;
         }
-        self.end(batch, now);
-        let next = self.rotated.pop_front().unwrap_or_else(|| self.path.clone());
-        self.open_at(&next, 0);
-        self.open.is_some()
+        self.end(to);
+        let Some(next) = self.rotated.pop_front() else { return false };
+        self.begin(next, 0);
+        true
     }
 
     /// Truncation, or other bytes under the same name and number: what was copied away is read first, then from the start.
-    fn check_in_place(&mut self, batch: &mut Batch, now: &Zoned) {
+    fn check_in_place(&mut self, to: &mut Reading) {
         let offset = self.splitter.offset();
-        let Some(open) = &self.open else { return };
-        let at_path = std::fs::metadata(&self.path).is_ok_and(|facts| open.is_file(&facts));
-        if !at_path || open.is(&open.id, offset) {
+        let Some(open) = &mut self.open else { return };
+        let at_path = std::fs::metadata(&self.path).is_ok_and(|facts| open.id.is_file(&facts));
+        let id = open.id;
+        if !at_path || open.is(&id, offset) {
             return;
         }
-        if let Some(old) = find_rotated(&self.path, &open.id, offset) {
-            self.queue_after(&old);
+        if let Some(copy) = rotated::find(&self.path, &self.patterns, &id, offset) {
+            self.queue_newer(&copy);
             let partial = std::mem::take(&mut self.splitter);
-            self.open_at(&old, offset);
-            self.splitter = partial;
-        } else {
-            self.end(batch, now);
-            self.restart(0);
-            if let Some(open) = &mut self.open {
-                open.id.mark_bytes = 0;
-                open.learn();
-            }
+            let (joiner, handed) = (std::mem::take(&mut self.joiner), self.handed);
+            self.begin(copy, offset);
+            (self.splitter, self.joiner, self.handed) = (partial, joiner, handed);
+            return;
+        }
+        self.end(to);
+        if let Some(mut open) = self.open.take() {
+            open.learn_anew();
+            self.begin(open, 0);
         }
     }
 
-    /// Hands out what is left of a file that nothing is added to any more.
-    fn end(&mut self, batch: &mut Batch, now: &Zoned) {
-        let rest = self.splitter.rest();
-        let before = rest.and_then(|line| self.joiner.push(line, ms(now)));
-        for entry in before.into_iter().chain(self.joiner.due(0, true)) {
-            self.hand_out(&entry, batch, now);
+    /// Hands out what is left of a file that nothing is added to any more, and remembers that it is read.
+    fn end(&mut self, to: &mut Reading) {
+        if let Some(line) = self.splitter.rest() {
+            self.push(line, to);
         }
+        if let Some(entry) = self.joiner.due(0, true) {
+            self.hand_out(entry, to);
+        }
+        self.remember();
     }
 
-    fn hand_out(&mut self, entry: &Entry, batch: &mut Batch, now: &Zoned) {
+    fn remember(&mut self) {
+        if self.id.mark_bytes == 0 {
+            return;
+        }
+        if self.done.len() >= DONE_MAX {
+            self.done.pop_front();
+        }
+        self.done.push_back((self.id, self.handed));
+    }
+
+    fn hand_out(&mut self, entry: Entry, to: &mut Reading) {
         self.handed = entry.end;
         if entry.text.is_empty() {
             return;
@@ -238,131 +318,94 @@ impl LogFile {
         if self.first.is_some_and(|(until, _from_ms)| entry.start >= until) {
             self.first = None;
         }
-        if self.first.is_none() && !batch.admit() {
+        if self.first.is_none() && !to.batch.admit() {
             return;
         }
-        let (event, dated) = file_event(&self.source, entry, now);
+        let clock = Clock {
+            now: to.now,
+            zone: self.zone.as_ref().unwrap_or(to.now.time_zone()),
+            booted_ms: to.booted_ms,
+            last_ms: self.last_ms,
+        };
+        let (event, dated) = file_event(&self.source, entry, &clock);
+        if dated {
+            self.last_ms = Some(event.at_ms);
+        }
         if let Some((_until, from_ms)) = self.first
-            && (!dated || event.at_ms < from_ms || !batch.admit())
+            && (!dated || event.at_ms < from_ms || !to.batch.admit())
         {
             return;
         }
-        batch.push(event);
+        to.batch.push(event);
     }
 
-    fn open_at(&mut self, path: &Path, offset: u64) {
-        self.restart(offset);
-        self.open = match Open::new(path) {
-            Ok(open) => Some(open),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+    /// What is at the path now; what was read before stays known where nothing is.
+    fn open_at_path(&mut self) {
+        match Origin::open(&self.path) {
+            Ok(origin) => self.begin(origin, 0),
             Err(error) => {
-                self.unreadable = Some(format!("{} is not read: {error}", path.display()));
-                None
+                self.open = None;
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    self.unreadable = Some(format!("{} is not read: {error}", self.path.display()));
+                }
             }
-        };
+        }
+    }
+
+    fn begin(&mut self, mut origin: Origin, offset: u64) {
+        let code = Code::of(&origin.first(2));
+        self.id = origin.id;
+        self.open = Some(origin);
+        self.splitter = Splitter::new(code);
+        self.restart(offset);
     }
 
     fn restart(&mut self, offset: u64) {
         self.splitter.restart(offset);
-        self.joiner = Joiner::default();
+        self.joiner = Joiner::new(self.joiner.entries());
         self.handed = offset;
         self.first = None;
     }
 
-    fn queue_after(&mut self, old: &Path) {
-        self.queue_newer(std::fs::metadata(old).ok());
-    }
-
-    /// Rotated files that were written after another one, oldest first.
-    fn queue_newer(&mut self, than: Option<Metadata>) {
-        let Some(than) = than else { return };
-        let written = |facts: &Metadata| (facts.mtime(), facts.mtime_nsec());
-        let mut newer: Vec<_> = rotated(&self.path)
-            .filter_map(|path| Some((std::fs::metadata(&path).ok()?, path)))
-            .filter(|(facts, _path)| facts.ino() != than.ino() && written(facts) > written(&than))
-            .collect();
-        newer.sort_by_key(|(facts, _path)| written(facts));
-        self.rotated = newer.into_iter().map(|(_facts, path)| path).take(ROTATED_MAX).collect();
+    /// Files of the log that were written after another one, oldest first, and what is at the path.
+    fn queue_newer(&mut self, than: &Origin) {
+        let mut newer = rotated::newer(&self.path, &self.patterns, than);
+        newer.retain_mut(|other| !self.done.iter().any(|(id, _end)| other.is_same(id)));
+        self.rotated = newer.into();
     }
 }
 
-impl Open {
-    fn new(path: &Path) -> std::io::Result<Self> {
-        let file = File::open(path)?;
-        let facts = file.metadata()?;
-        let id = FileId { device: facts.dev(), inode: facts.ino(), mark_bytes: 0, mark: 0 };
-        let mut open = Self { file, id };
-        open.learn();
-        Ok(open)
-    }
-
-    /// Takes the first bytes as the file's mark, until there are enough of them.
-    fn learn(&mut self) {
-        if self.id.mark_bytes < MARK_BYTES {
-            (self.id.mark_bytes, self.id.mark) = self.mark(MARK_BYTES);
-        }
-    }
-
-    /// The number of first bytes, at most as many as asked for, and their hash.
-    fn mark(&self, bytes: u64) -> (u64, u64) {
-        let mut first = [0; MARK_BYTES as usize];
-        let first = first.get_mut(..bytes.min(MARK_BYTES) as usize).unwrap_or_default();
-        let got = self.file.read_at(first, 0).unwrap_or_default();
-        let hash = digest::digest(&digest::SHA256, first.get(..got).unwrap_or_default());
-        let hash = hash.as_ref().first_chunk().map_or(0, |eight| u64::from_be_bytes(*eight));
-        (got as u64, hash)
-    }
-
-    fn is_file(&self, facts: &Metadata) -> bool {
-        (facts.dev(), facts.ino()) == (self.id.device, self.id.inode)
-    }
-
-    /// Whether this is the file that is known by `id`, and has been read to `offset`.
-    fn is(&self, id: &FileId, offset: u64) -> bool {
-        let same = (self.id.device, self.id.inode) == (id.device, id.inode);
-        same && self.begins(id, offset)
-    }
-
-    fn begins(&self, id: &FileId, offset: u64) -> bool {
-        let long = self.file.metadata().is_ok_and(|facts| facts.len() >= offset);
-        long && self.mark(id.mark_bytes) == (id.mark_bytes, id.mark)
-    }
+/// How far another log has read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Had {
+    /// It still reads it.
+    Reading,
+    /// To an offset, and no further.
+    To(u64),
 }
 
-/// The rotated file that a place in it is known of: the same file renamed, or a copy of it.
-fn find_rotated(path: &Path, id: &FileId, offset: u64) -> Option<PathBuf> {
-    let mut copy = None;
-    for candidate in rotated(path) {
-        let Ok(open) = Open::new(&candidate) else { continue };
-        if open.is(id, offset) {
-            return Some(candidate);
-        }
-        if id.mark_bytes > 0 && open.begins(id, offset) {
-            copy = Some(candidate);
-        }
-    }
-    copy
+/// A place in a file as a position, where nothing else is known of its log.
+pub(super) fn place(path: &Path, id: &FileId, offset: u64) -> Position {
+    let [device, inode, mark_bytes, mark] = id.parts();
+    Position { source: path.display().to_string(), at: format!("{device}:{inode}:{offset}:{mark_bytes}:{mark}") }
 }
 
-/// Files beside a log whose names are its name and more.
-fn rotated(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let beside = path.parent().and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten();
-    beside.filter_map(move |entry| {
-        let entry = entry.ok()?;
-        let other = entry.file_name().into_string().ok()?;
-        let more = other.strip_prefix(&name).is_some_and(|more| more.starts_with(['.', '-']));
-        (more && !COMPRESSED.iter().any(|end| other.ends_with(end))).then(|| entry.path())
-    })
-}
+type Kept = (FileId, u64, VecDeque<(FileId, u64)>);
 
-fn kept(position: &str) -> Option<(FileId, u64)> {
-    let mut parts = position.split(':');
-    let mut hex = |decimal: bool| u64::from_str_radix(parts.next()?, if decimal { 10 } else { 16 }).ok();
-    let (device, inode, offset) = (hex(false)?, hex(false)?, hex(true)?);
-    Some((FileId { device, inode, mark_bytes: hex(false)?, mark: hex(false)? }, offset))
+fn kept(position: &str) -> Option<Kept> {
+    let mut files = position.split(',');
+    let mut parts = files.next()?.split(':');
+    let mut hex = |radix: u32| u64::from_str_radix(parts.next()?, radix).ok();
+    let (device, inode, offset) = (hex(16)?, hex(16)?, hex(10)?);
+    let id = FileId { device, inode, mark_bytes: hex(16)?, mark: hex(16)? };
+    let done = files.take(DONE_MAX).filter_map(|file| {
+        let mut parts = file.split('.');
+        let mut hex = || u64::from_str_radix(parts.next()?, 16).ok();
+        Some((FileId { device: hex()?, inode: hex()?, mark_bytes: hex()?, mark: hex()? }, hex()?))
+    });
+    Some((id, offset, done.collect()))
 }
 
 fn ms(now: &Zoned) -> u64 {
-    Timestamp::as_millisecond(now.timestamp()).cast_unsigned()
+    now.timestamp().as_millisecond().cast_unsigned()
 }

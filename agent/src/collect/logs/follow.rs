@@ -1,24 +1,22 @@
 //! The thread that follows all logs: sleeps until something is written, gathers, reads, hands over.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use deskside_proto::v1::LogEvent;
 use jiff::Zoned;
-use notify::event::ModifyKind;
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
 
-use super::batch::{Batch, Rate};
-use super::file::LogFile;
+use super::batch::{Batch, LeftOut, Rate};
+use super::file::Reading;
+use super::followed::Files;
 use super::journal::Journals;
-use super::{Config, Lines, OWN_SOURCE, journal, lines};
+use super::kernel_ring::{self, KernelRing};
+use super::watch::{Waker, Watches};
+use super::{Config, Lines, OWN_SOURCE, Position, journal, lines, patterns};
 
 /// Written lines are gathered for this long before they are read. Why: a transaction for each line would wear the disk.
 const GATHER: Duration = Duration::from_millis(250);
@@ -26,34 +24,12 @@ const GATHER: Duration = Duration::from_millis(250);
 const NET: Duration = Duration::from_mins(1);
 /// When a journal could not be read, another try is made this soon.
 const DOUBT: Duration = Duration::from_secs(1);
-/// Log files that are followed at once.
-const FILES_MAX: usize = 64;
 /// Sentences about unreadable logs in one pass.
 const WRONG_MAX: usize = 16;
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 32 * 1024;
 /// The thread needs little: its buffers and the depth of a regular call.
 const STACK_BYTES: usize = 256 * 1024;
-
-/// Wakes the thread, or ends it.
-#[derive(Clone, Debug)]
-pub(super) struct Waker {
-    wake: SyncSender<()>,
-    scan: Arc<AtomicBool>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Waker {
-    pub(super) fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    /// A wake-up that is already due is enough.
-    fn wake(&self) {
-        match self.wake.try_send(()) {
-            Ok(()) | Err(_) => {}
-        }
-    }
-}
 
 pub(super) fn start(
     config: Config,
@@ -61,102 +37,79 @@ pub(super) fn start(
     sink: mpsc::Sender<Lines>,
 ) -> anyhow::Result<Waker> {
     let (wake, woken) = sync_channel(1);
-    let waker = Waker { wake, scan: Arc::default(), stop: Arc::default() };
-    let watcher = watcher(&config, waker.clone());
-    let mut following = Following::new(config, positions, sink, watcher);
-    let own = waker.clone();
+    let waker = Waker::new(wake);
+    let mut following = Following::new(config, positions, sink, waker.clone());
     let thread = std::thread::Builder::new().name("logs".into()).stack_size(STACK_BYTES);
-    thread.spawn(move || following.run(&own, &woken)).context("starting the thread that follows logs")?;
+    thread.spawn(move || following.run(&woken)).context("starting the thread that follows logs")?;
     Ok(waker)
-}
-
-/// Without watches the slow net alone notices what is written.
-fn watcher(config: &Config, waker: Waker) -> Option<RecommendedWatcher> {
-    let patterns: Vec<String> = config.files.iter().chain(&config.files_without_journal).cloned().collect();
-    let told = move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return waker.wake() };
-        let renamed = matches!(event.kind, EventKind::Modify(ModifyKind::Name(_)));
-        let came_or_went = matches!(event.kind, EventKind::Create(_) | EventKind::Remove(_));
-        let scan = renamed || came_or_went || event.need_rescan();
-        if !scan && !matches!(event.kind, EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any)) {
-            return;
-        }
-        let ours = |path: &PathBuf| path.extension().is_some_and(|end| end == "journal") || matching(&patterns, path);
-        if scan || event.paths.iter().any(ours) {
-            waker.scan.fetch_or(scan, Ordering::AcqRel);
-            waker.wake();
-        }
-    };
-    match notify::recommended_watcher(told) {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            warn!(%error, "log folders cannot be watched; they are looked at once a minute");
-            None
-        }
-    }
 }
 
 struct Following {
     config: Config,
     sink: mpsc::Sender<Lines>,
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
+    waker: Waker,
+    watches: Watches,
     journals: Journals,
     journal_rate: Rate,
-    files: Vec<(LogFile, Rate)>,
-    positions: BTreeMap<String, String>,
+    files: Files,
+    ring: Option<(KernelRing, Rate)>,
+    ring_position: Option<String>,
+    ring_tried: bool,
     first_from_ms: i64,
     begun: Instant,
-    scanned: bool,
+    chunk: Vec<u8>,
     own_pid: u32,
     own_events: u64,
 }
 
 impl Following {
-    fn new(
-        config: Config,
-        positions: BTreeMap<String, String>,
-        sink: mpsc::Sender<Lines>,
-        watcher: Option<RecommendedWatcher>,
-    ) -> Self {
+    fn new(config: Config, mut positions: BTreeMap<String, String>, sink: mpsc::Sender<Lines>, waker: Waker) -> Self {
         let first_from_ms = Zoned::now().timestamp().as_millisecond() - i64::from(config.first_minutes) * 60_000;
-        let position = positions.get(journal::SOURCE).map(String::as_str);
-        let journals = Journals::new(&config.journals, position, first_from_ms.max(0).cast_unsigned() * 1000);
+        let position = positions.remove(journal::SOURCE);
+        let first_from_us = first_from_ms.max(0).cast_unsigned() * 1000;
+        let journals = Journals::new(&config.journals, position.as_deref(), first_from_us, config.audit);
+        let files = Files::new(&config, positions, first_from_ms);
         Self {
             journal_rate: Rate::new(config.lines_per_s_max, config.lines_at_once_max, 0),
-            config,
+            watches: Watches::new(files.patterns().to_vec(), waker.clone()),
             sink,
-            watcher,
-            watched: BTreeSet::new(),
+            waker,
             journals,
-            files: Vec::new(),
-            positions,
+            ring: None,
+            ring_position: files.position(kernel_ring::SOURCE),
+            ring_tried: config.kernel_ring.is_empty(),
+            files,
+            config,
             first_from_ms,
             begun: Instant::now(),
-            scanned: false,
+            chunk: vec![0; CHUNK_BYTES],
             own_pid: std::process::id(),
             own_events: 0,
         }
     }
 
     /// Ends when it is told to, or when nobody takes the lines any more.
-    fn run(&mut self, waker: &Waker, woken: &Receiver<()>) {
-        let mut scan = true;
+    fn run(&mut self, woken: &Receiver<()>) {
+        if !self.scan() || !self.read() || !self.hand_over(Lines { events: Vec::new(), positions: vec![Files::mark()] })
+        {
+            return;
+        }
+        let mut scan = false;
         loop {
             if scan && !self.scan() || !self.read() {
                 return;
             }
             match woken.recv_timeout(self.rest()) {
                 Ok(()) => {
-                    if !waker.stop.load(Ordering::Acquire) {
+                    if !self.waker.is_stopped() {
                         std::thread::sleep(GATHER);
                     }
-                    scan = waker.scan.swap(false, Ordering::AcqRel);
+                    scan = self.waker.takes_scan();
                 }
                 Err(RecvTimeoutError::Timeout) => scan = true,
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if waker.stop.load(Ordering::Acquire) {
+            if self.waker.is_stopped() {
                 return;
             }
         }
@@ -169,9 +122,9 @@ impl Following {
     /// How long nothing needs to be done by itself.
     fn rest(&self) -> Duration {
         let now_ms = self.now_ms();
-        let rates = self.files.iter().map(|(_log, rate)| rate).chain([&self.journal_rate]);
+        let rates = self.files.rates().chain([&self.journal_rate]).chain(self.ring.iter().map(|(_ring, rate)| rate));
         let tell = rates.filter_map(|rate| rate.tell_in_ms(now_ms)).min().map(Duration::from_millis);
-        let join = self.files.iter().any(|(log, _rate)| log.waits()).then_some(Duration::from_millis(lines::JOIN_MS));
+        let join = self.files.any_waits().then_some(Duration::from_millis(lines::JOIN_MS));
         let doubt = self.journals.doubtful().then_some(DOUBT);
         [tell, join, doubt].into_iter().flatten().min().unwrap_or(NET).min(NET)
     }
@@ -179,56 +132,45 @@ impl Following {
     /// Finds logs that came, and watches their folders. False when nobody takes the lines.
     fn scan(&mut self) -> bool {
         let mut wrong = self.journals.scan();
-        let mut patterns = self.config.files.clone();
-        if !self.journals.any() {
-            patterns.extend(self.config.files_without_journal.iter().cloned());
-        }
+        let journal = self.journals.any();
+        let found = patterns::find(self.files.wanted(!journal));
         let mut folders: BTreeSet<PathBuf> = self.journals.folders().into_iter().collect();
-        for pattern in patterns {
-            let folder = Path::new(&pattern).parent().map(Path::to_owned).unwrap_or_default();
-            for path in expand(&pattern) {
-                wrong.extend(self.admit(path));
-            }
-            if folder.is_dir() {
-                folders.insert(folder);
-            }
+        folders.extend(found.folders);
+        if found.cut {
+            wrong.push("more files than are looked at fit the names of logs; name them more closely".into());
         }
-        self.watch(&folders);
-        self.scanned = true;
-        self.complain(wrong)
-    }
-
-    fn admit(&mut self, path: PathBuf) -> Option<String> {
-        if self.files.len() >= FILES_MAX || self.files.iter().any(|(log, _rate)| Path::new(log.source()) == path) {
-            return None;
+        let repeated = self.files.without_journal().iter().any(|path| std::path::Path::new(path).exists());
+        if !journal && !repeated && !self.ring_tried {
+            wrong.extend(self.open_ring());
         }
-        let (log, lost) = match self.positions.remove(&path.display().to_string()) {
-            Some(position) => LogFile::resume(path, &position, self.first_from_ms),
-            None if self.scanned => (LogFile::fresh(path), None),
-            None => (LogFile::new(path, self.first_from_ms), None),
-        };
         let now_ms = self.now_ms();
-        self.files.push((log, Rate::new(self.config.lines_per_s_max, self.config.lines_at_once_max, now_ms)));
-        lost
+        let positions = self.files.scan(found.files, now_ms, &mut wrong);
+        let open = self.files.open();
+        folders
+            .extend(open.iter().filter_map(|path| path.parent()).filter(|folder| folder.is_dir()).map(PathBuf::from));
+        self.watches.set(&folders);
+        self.waker.set_open(open);
+        let handed = positions.is_empty() || self.hand_over(Lines { events: Vec::new(), positions });
+        handed && self.complain(wrong)
     }
 
-    fn watch(&mut self, folders: &BTreeSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
-        self.watched.retain(|folder| folders.contains(folder));
-        for folder in folders {
-            if self.watched.contains(folder) {
-                continue;
+    fn open_ring(&mut self) -> Option<String> {
+        self.ring_tried = true;
+        let position = self.ring_position.take();
+        let path = &self.config.kernel_ring;
+        match KernelRing::open(path, position.as_deref(), self.first_from_ms, self.waker.clone()) {
+            Ok(ring) => {
+                let rate = Rate::new(self.config.lines_per_s_max, self.config.lines_at_once_max, self.now_ms());
+                self.ring = Some((ring, rate));
+                None
             }
-            match watcher.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => _ = self.watched.insert(folder.clone()),
-                Err(error) => debug!(%error, "a log folder cannot be watched; it is looked at once a minute"),
-            }
+            Err(error) => Some(format!("{error:#}")),
         }
     }
 
     /// Hands over all that is written. False when nobody takes it.
     fn read(&mut self) -> bool {
-        self.read_journals() && (0..self.files.len()).all(|place| self.read_file(place))
+        self.read_journals() && self.read_ring() && (0..self.files.len()).all(|place| self.read_file(place))
     }
 
     fn read_journals(&mut self) -> bool {
@@ -237,10 +179,30 @@ impl Following {
             let mut batch = Batch::new(&mut self.journal_rate, self.own_pid);
             let wrong = self.journals.read(&mut batch);
             let (full, events) = (batch.full(), batch.into_events());
-            let position = Some(self.journals.position());
+            let position = self.journals.position();
             let left_out = self.journal_rate.tell(self.now_ms());
-            let handed = events.is_empty() || self.hand_over(Lines { events, position });
-            if !handed || !self.complain(wrong) || !self.tell_left_out(journal::SOURCE, left_out) {
+            let handed = events.is_empty() || self.hand_over(Lines { events, positions: vec![position.clone()] });
+            if !handed || !self.complain(wrong) || !self.tell_left_out(left_out, position) {
+                return false;
+            }
+            if !full {
+                return true;
+            }
+        }
+    }
+
+    fn read_ring(&mut self) -> bool {
+        loop {
+            let now_ms = self.now_ms();
+            let Some((ring, rate)) = &mut self.ring else { return true };
+            rate.refill(now_ms);
+            let mut batch = Batch::new(rate, self.own_pid);
+            ring.read(&mut batch, wall_ms());
+            let (full, events) = (batch.full(), batch.into_events());
+            let left_out = ring.tell().or_else(|| rate.tell(now_ms));
+            let Some(position) = ring.position() else { return true };
+            let handed = events.is_empty() || self.hand_over(Lines { events, positions: vec![position.clone()] });
+            if !handed || !self.tell_left_out(left_out, position) {
                 return false;
             }
             if !full {
@@ -250,17 +212,26 @@ impl Following {
     }
 
     fn read_file(&mut self, place: usize) -> bool {
+        let now = Zoned::now();
+        let booted_ms = Some(now.timestamp().as_millisecond() - kernel_ring::monotonic_ms());
         loop {
             let now_ms = self.now_ms();
-            let Some((log, rate)) = self.files.get_mut(place) else { return true };
-            rate.refill(now_ms);
-            let mut batch = Batch::new(rate, self.own_pid);
-            log.read(&mut batch, &Zoned::now());
+            let Some(followed) = self.files.at(place) else { return true };
+            followed.rate.refill(now_ms);
+            let mut batch = Batch::new(&mut followed.rate, self.own_pid);
+            let mut reading = Reading { batch: &mut batch, now: &now, booted_ms, chunk: &mut self.chunk };
+            followed.log.read(&mut reading);
             let (full, events) = (batch.full(), batch.into_events());
-            let (left_out, position, complaint) = (rate.tell(now_ms), log.position(), log.complaint());
-            let source = log.source().to_owned();
-            let handed = events.is_empty() || self.hand_over(Lines { events, position });
-            if !handed || !self.complain(complaint.into_iter().collect()) || !self.tell_left_out(&source, left_out) {
+            let (left_out, position) = (followed.rate.tell(now_ms), followed.log.position());
+            let complaint = followed.log.complaint();
+            if !events.is_empty() {
+                followed.read_ms = now_ms;
+            }
+            let tell = !events.is_empty() || !followed.told && !full;
+            followed.told |= tell;
+            let handed = !tell || self.hand_over(Lines { events, positions: vec![position.clone()] });
+            let handed = handed && self.complain(complaint.into_iter().collect());
+            if !handed || !self.tell_left_out(left_out, position) {
                 return false;
             }
             if !full {
@@ -269,30 +240,38 @@ impl Following {
         }
     }
 
-    fn tell_left_out(&mut self, source: &str, left_out: Option<u64>) -> bool {
-        let per_s = self.config.lines_per_s_max;
-        let told =
-            left_out.map(|left_out| format!("{left_out} lines of {source} left out: more than {per_s} a second"));
-        self.complain(told.into_iter().collect())
+    /// What was left out is an event of its log, so that it stands where it is missing.
+    fn tell_left_out(&mut self, left_out: Option<LeftOut>, position: Position) -> bool {
+        let Some(LeftOut { events: count, for_ms }) = left_out else { return true };
+        let source = position.source.clone();
+        let why =
+            format!("more than {} a second", self.files.per_s_max(&source).unwrap_or(self.config.lines_per_s_max));
+        let event = LogEvent {
+            left_out: Some(count),
+            left_out_from_ms: Some(wall_ms().saturating_sub_unsigned(for_ms)),
+            ..self.own_event(source.clone(), format!("{count} lines of {source} left out: {why}"))
+        };
+        self.hand_over(Lines { events: vec![event], positions: vec![position] })
     }
 
     /// What the follower itself has to say goes the way of the lines.
     fn complain(&mut self, wrong: Vec<String>) -> bool {
-        let mut events = Vec::new();
-        let at_ms = Zoned::now().timestamp().as_millisecond();
-        for message in wrong.into_iter().take(WRONG_MAX) {
-            self.own_events += 1;
-            events.push(LogEvent {
-                at_ms,
-                source: OWN_SOURCE.into(),
-                position: format!("{}:{}", self.own_pid, self.own_events),
-                priority: Some(4),
-                program: "deskside-agent".into(),
-                message,
-                ..LogEvent::default()
-            });
+        let wrong = wrong.into_iter().take(WRONG_MAX);
+        let events: Vec<_> = wrong.map(|message| self.own_event(OWN_SOURCE.into(), message)).collect();
+        events.is_empty() || self.hand_over(Lines { events, positions: Vec::new() })
+    }
+
+    fn own_event(&mut self, source: String, message: String) -> LogEvent {
+        self.own_events += 1;
+        LogEvent {
+            at_ms: wall_ms(),
+            source,
+            position: format!("{}:{}", self.own_pid, self.own_events),
+            priority: Some(4),
+            program: "deskside-agent".into(),
+            message,
+            ..LogEvent::default()
         }
-        events.is_empty() || self.hand_over(Lines { events, position: None })
     }
 
     fn hand_over(&self, lines: Lines) -> bool {
@@ -300,55 +279,6 @@ impl Following {
     }
 }
 
-/// The files that a pattern stands for at this moment.
-fn expand(pattern: &str) -> Vec<PathBuf> {
-    if !pattern.contains('*') {
-        return vec![PathBuf::from(pattern)];
-    }
-    let folder = Path::new(pattern).parent().unwrap_or(Path::new("/"));
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut found: Vec<PathBuf> = paths.filter(|path| matching_one(pattern, path) && path.is_file()).collect();
-    found.sort();
-    found
-}
-
-fn matching(patterns: &[String], path: &Path) -> bool {
-    patterns.iter().any(|pattern| matching_one(pattern, path))
-}
-
-/// `*` stands for any part of the last name, and for no slash.
-fn matching_one(pattern: &str, path: &Path) -> bool {
-    let pattern = Path::new(pattern);
-    if pattern.parent() != path.parent() {
-        return false;
-    }
-    let (Some(pattern), Some(name)) = (pattern.file_name(), path.file_name()) else { return false };
-    let (pattern, name) = (pattern.to_string_lossy(), name.to_string_lossy());
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(first) else { return false };
-    let parts: Vec<&str> = rest.split('*').collect();
-    let Some((last, middle)) = parts.split_last() else { return true };
-    for part in middle {
-        let Some(at) = name.find(part) else { return false };
-        name = name.get(at + part.len()..).unwrap_or_default();
-    }
-    name.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_part_of_the_last_name() {
-        let fits = |pattern: &str, path: &str| matching_one(pattern, Path::new(path));
-        assert!(fits("/var/log/*.log", "/var/log/a.log"));
-        assert!(fits("/var/log/app-*-*.log", "/var/log/app-1-2.log"));
-        assert!(fits("/var/log/syslog", "/var/log/syslog"));
-        assert!(!fits("/var/log/*.log", "/var/log/deep/a.log"));
-        assert!(!fits("/var/log/*.log", "/var/log/a.log.1"));
-        assert!(!fits("/var/log/app-*-*.log", "/var/log/app-1.log"));
-        assert!(!fits("/var/*/a.log", "/var/log/a.log"), "a folder is named in full");
-    }
+fn wall_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }

@@ -13,7 +13,7 @@ use deskside_proto::v1::{LogEvent, Outcome};
 use super::Position;
 use super::batch::Batch;
 use super::entry::event;
-use super::journal_file::{EntryHead, JournalFile};
+use super::journal_file::{EntryHead, Field, JournalFile};
 use crate::collect::outcome_of;
 
 /// The source's name in events and positions.
@@ -38,6 +38,8 @@ pub(super) struct Journals {
     /// file takes the name.
     done: BTreeMap<PathBuf, u64>,
     readable: bool,
+    /// What the kernel's audit says counts too.
+    audit: bool,
 }
 
 struct Open {
@@ -51,11 +53,20 @@ struct Open {
 
 impl Journals {
     /// Goes on from a kept position, or from `first_from_us` where a journal is not in it.
-    pub(super) fn new(folders: &[String], position: Option<&str>, first_from_us: u64) -> Self {
+    pub(super) fn new(folders: &[String], position: Option<&str>, first_from_us: u64, audit: bool) -> Self {
         let folders = folders.iter().map(PathBuf::from).collect();
         let (marks, read_to_us) = position.map(remembered).unwrap_or_default();
         let first_from_us = if read_to_us > 0 { read_to_us } else { first_from_us };
-        Self { folders, first_from_us, marks, read_to_us, open: Vec::new(), done: BTreeMap::new(), readable: false }
+        Self {
+            folders,
+            first_from_us,
+            marks,
+            read_to_us,
+            open: Vec::new(),
+            done: BTreeMap::new(),
+            readable: false,
+            audit,
+        }
     }
 
     /// Folders to be watched for changes.
@@ -200,6 +211,7 @@ impl Journals {
             return;
         }
         match open.file.fields(entry) {
+            Ok(fields) if !self.audit && fields.iter().any(is_of_audit) => {}
             Ok(fields) => batch.push(event(entry, entry.cursor(&journald), fields)),
             Err(error) => {
                 let path = open.path.display();
@@ -289,6 +301,11 @@ fn names(folder: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
+/// What journald took from the kernel's audit.
+fn is_of_audit(field: &Field) -> bool {
+    field.name == "_TRANSPORT" && field.value == b"audit"
+}
+
 /// Whether an event is worth an entry of ours. Why: what the agent says in passing, followed by itself, would never end.
 pub(super) fn is_own_chatter(event: &LogEvent, own_pid: u32) -> bool {
     event.pid == Some(own_pid) && event.priority.is_some_and(|priority| priority >= 5)
@@ -300,11 +317,11 @@ mod tests {
 
     #[test]
     fn a_position_is_read_as_it_was_written() {
-        let mut journals = Journals::new(&[], None, 5);
+        let mut journals = Journals::new(&[], None, 5, false);
         journals.marks = BTreeMap::from([([0xab; 16], 1_000_000), ([1; 16], 7)]);
         journals.read_to_us = 1_795_311_221_493_123;
         let kept = journals.position();
-        let again = Journals::new(&[], Some(&kept.at), 5);
+        let again = Journals::new(&[], Some(&kept.at), 5, false);
         assert_eq!((again.marks, again.read_to_us), (journals.marks, journals.read_to_us));
         assert_eq!(again.first_from_us, journals.read_to_us, "a new journald is read on from there");
     }

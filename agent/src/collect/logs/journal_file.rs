@@ -12,6 +12,9 @@ use anyhow::{Context, bail, ensure};
 
 /// Fields whose values are read; all others are passed over.
 const WANTED: &[&str] = &[
+    "CODE_FILE",
+    "CODE_FUNC",
+    "CODE_LINE",
     "MESSAGE",
     "MESSAGE_ID",
     "PRIORITY",
@@ -23,6 +26,7 @@ const WANTED: &[&str] = &[
     "_PID",
     "_SYSTEMD_UNIT",
     "_SYSTEMD_USER_UNIT",
+    "_TRANSPORT",
 ];
 
 /// Bytes of a value that are read; its real size is known beyond that.

@@ -111,7 +111,7 @@ struct Followed {
 impl Followed {
     fn new(folder: &TempDir, position: Option<&str>) -> Self {
         let folders = [folder.path().display().to_string()];
-        let mut journals = Journals::new(&folders, position, 0);
+        let mut journals = Journals::new(&folders, position, 0, false);
         assert_eq!(journals.scan(), Vec::<String>::new());
         Self { journals, rate: Rate::new(1_000, 1_000, 0) }
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::entry::file_event;
 use super::lines::{Joiner, Splitter};
+use super::stamp::Clock;
 use super::{journal, text};
 use crate::collect::Rows;
 use crate::host::Host;
@@ -16,8 +17,8 @@ use crate::host::Host;
 /// Entries that a look returns.
 const LATEST: &str = "200";
 /// What journalctl is asked for besides what it always tells.
-const FIELDS: &str = "--output-fields=MESSAGE,MESSAGE_ID,PRIORITY,SYSLOG_IDENTIFIER,SYSLOG_PID,UNIT,USER_UNIT,_COMM,_PID,\
-                      _SYSTEMD_UNIT,_SYSTEMD_USER_UNIT";
+const FIELDS: &str = "--output-fields=CODE_FILE,CODE_FUNC,CODE_LINE,MESSAGE,MESSAGE_ID,PRIORITY,SYSLOG_IDENTIFIER,\
+                      SYSLOG_PID,UNIT,USER_UNIT,_COMM,_PID,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT";
 /// Where a system without a journal writes what it has to say; the first that is there is read.
 const SYSTEM_LOGS: &[&str] = &["/var/log/syslog", "/var/log/messages"];
 
@@ -59,7 +60,7 @@ fn event(entry: &Map<String, Value>) -> LogEvent {
     let message = bytes("MESSAGE");
     // journalctl leaves out what is longer than 4096 bytes.
     let left_out = matches!(entry.get("MESSAGE"), Some(Value::Null));
-    let (text, invalid_utf8) = text::lossy(&message.unwrap_or_default(), false);
+    let (text, invalid_utf8) = text::lossy(message.unwrap_or_default(), false);
     LogEvent {
         at_ms: string("__REALTIME_TIMESTAMP").parse::<i64>().unwrap_or_default() / 1000,
         source: journal::SOURCE.into(),
@@ -71,6 +72,9 @@ fn event(entry: &Map<String, Value>) -> LogEvent {
         message: if left_out { "(a text of more than 4096 bytes)".into() } else { text },
         message_id: string("MESSAGE_ID"),
         boot_id: string("_BOOT_ID"),
+        code_file: string("CODE_FILE"),
+        code_line: string("CODE_LINE").parse().ok(),
+        code_function: string("CODE_FUNC"),
         invalid_utf8,
         ..LogEvent::default()
     }
@@ -93,17 +97,18 @@ fn look_at_file(host: &dyn Host) -> anyhow::Result<Rows> {
 
 fn from_file(path: &str, tail: &[u8], now_ms: i64) -> Vec<LogEvent> {
     let now = Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(TimeZone::system());
+    let clock = Clock::at(&now);
     let (mut splitter, mut joiner) = (Splitter::default(), Joiner::default());
     let mut entries = Vec::new();
     let mut rest = tail;
     while !rest.is_empty() {
         let (behind, line) = splitter.line(rest);
         rest = behind;
-        entries.extend(line.and_then(|line| joiner.push(line, 0)));
+        entries.extend(line.and_then(|line| joiner.push(line, 0, &clock)));
     }
-    entries.extend(splitter.rest().and_then(|line| joiner.push(line, 0)));
+    entries.extend(splitter.rest().and_then(|line| joiner.push(line, 0, &clock)));
     entries.extend(joiner.due(0, true));
-    entries.iter().filter(|entry| !entry.text.is_empty()).map(|entry| file_event(path, entry, &now).0).collect()
+    entries.into_iter().filter(|entry| !entry.text.is_empty()).map(|entry| file_event(path, entry, &clock).0).collect()
 }
 
 #[cfg(test)]

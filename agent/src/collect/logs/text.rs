@@ -1,105 +1,183 @@
-//! What one line of a log file says, in the forms that are common: syslog, ISO 8601, CUPS, dpkg.
+//! What one line of a log file says, in the forms that are common: syslog, ISO 8601, CUPS, web servers, klog, Xorg, PostgreSQL.
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::Zoned;
+
+use super::stamp::{self, Clock};
 
 /// A line's parts. What it does not say stays empty.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::collect) struct Said {
+pub(in crate::collect) struct Said<'a> {
     pub(in crate::collect) at_ms: Option<i64>,
     pub(in crate::collect) priority: Option<u32>,
-    pub(in crate::collect) program: String,
+    pub(in crate::collect) program: &'a str,
     pub(in crate::collect) pid: Option<u32>,
-    pub(in crate::collect) message: String,
+    pub(in crate::collect) message: &'a str,
+    /// Source file and line of the program.
+    pub(in crate::collect) code: Option<(&'a str, u32)>,
 }
 
+/// Words of a line among which its level is looked for.
+const LEVEL_WORDS: usize = 5;
+
+/// Longest host name of a syslog line, which a CUPS access log begins with too.
+const HOST_BYTES_MAX: usize = 255;
+
 /// Text from bytes: what is not UTF-8 is marked. A character that our own cut split is not the writer's fault.
-pub(super) fn lossy(bytes: &[u8], cut: bool) -> (String, bool) {
-    let bytes = match std::str::from_utf8(bytes) {
-        Err(error) if cut && error.error_len().is_none() => bytes.get(..error.valid_up_to()).unwrap_or_default(),
-        _ => bytes,
+pub(super) fn lossy(bytes: Vec<u8>, cut: bool) -> (String, bool) {
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return (text, false),
+        Err(error) => error,
     };
-    let text = String::from_utf8_lossy(bytes);
-    let invalid = matches!(text, std::borrow::Cow::Owned(_));
-    (text.into_owned(), invalid)
+    let split = (cut && error.utf8_error().error_len().is_none()).then(|| error.utf8_error().valid_up_to());
+    let mut bytes = error.into_bytes();
+    if let Some(valid) = split {
+        bytes.truncate(valid);
+    }
+    (String::from_utf8_lossy(&bytes).into_owned(), split.is_none())
 }
 
 /// Reads a line. `now` gives the time zone, and the year that syslog leaves out.
-pub(in crate::collect) fn read(line: &str, now: &Zoned) -> Said {
+pub(in crate::collect) fn read<'a>(line: &'a str, now: &Zoned) -> Said<'a> {
+    read_by(line, &Clock::at(now))
+}
+
+/// Reads a line against a clock.
+pub(super) fn read_by<'a>(line: &'a str, clock: &Clock) -> Said<'a> {
     let (priority, line) = angle(line);
-    let mut said = cups(line).unwrap_or_else(|| dated(line, now));
-    said.priority = priority.or(said.priority).or_else(|| in_words(&said.message));
+    let mut said = lettered(line, clock)
+        .or_else(|| dated(line, clock))
+        .or_else(|| common_log(line, clock))
+        .or_else(|| audit(line))
+        .unwrap_or(Said { message: line, ..Said::default() });
+    said.priority = priority.or(said.priority).or_else(|| in_words(said.message));
     said
+}
+
+/// Whether a line begins with a time.
+pub(super) fn is_dated(line: &str, clock: &Clock) -> bool {
+    let (_priority, line) = angle(line);
+    stamp::read(line, clock).is_some() || lettered(line, clock).is_some()
 }
 
 /// `<n>` of syslog: facility times eight plus priority.
 fn angle(line: &str) -> (Option<u32>, &str) {
-    let number = line.strip_prefix('<').and_then(|rest| rest.split_once('>'));
-    match number.and_then(|(number, rest)| Some((number.parse::<u32>().ok().filter(|n| *n < 192)?, rest))) {
-        Some((number, rest)) => (Some(number & 7), rest),
-        None => (None, line),
+    let Some(rest) = line.strip_prefix('<') else { return (None, line) };
+    let Some((number, behind)) = rest.split_once('>').filter(|(number, _behind)| number.len() <= 3) else {
+        return (None, line);
+    };
+    match number.parse::<u32>() {
+        Ok(number) if number < 192 => (Some(number & 7), behind),
+        _ => (None, line),
     }
 }
 
-/// `E [22/Nov/2026:01:10:57 +0100] message` (cupsd-logs(5)).
-fn cups(line: &str) -> Option<Said> {
-    let (letter, rest) = line.split_once(" [")?;
+/// `E [22/Nov/2026:01:10:57 +0100] message` (cupsd-logs(5)), and klog's `E1122 01:10:57.123456 1234 file.go:123] message`.
+fn lettered<'a>(line: &'a str, clock: &Clock) -> Option<Said<'a>> {
+    let letter = *line.as_bytes().first()?;
+    let second = *line.as_bytes().get(1)?;
+    if second == b' ' && line.as_bytes().get(2) == Some(&b'[') {
+        let priority = match letter {
+            b'X' => 0,
+            b'A' => 1,
+            b'C' => 2,
+            b'E' => 3,
+            b'W' => 4,
+            b'N' => 5,
+            b'I' => 6,
+            b'D' | b'd' => 7,
+            _ => return None,
+        };
+        let at_ms = stamp::common_log(line.get(3..)?, clock)?;
+        let (_at, message) = line.split_once("] ")?;
+        return Some(Said {
+            at_ms: Some(at_ms),
+            priority: Some(priority),
+            program: "cupsd",
+            message,
+            ..Said::default()
+        });
+    }
     let priority = match letter {
-        "X" => 0,
-        "A" => 1,
-        "C" => 2,
-        "E" => 3,
-        "W" => 4,
-        "N" => 5,
-        "I" => 6,
-        "D" | "d" => 7,
+        b'F' => 2,
+        b'E' => 3,
+        b'W' => 4,
+        b'I' => 6,
         _ => return None,
     };
-    let (at, message) = rest.split_once("] ")?;
-    let at = Timestamp::strptime("%d/%b/%Y:%H:%M:%S %z", at).ok()?;
-    let at_ms = Some(at.as_millisecond());
-    Some(Said { at_ms, priority: Some(priority), program: "cupsd".into(), message: message.into(), ..Said::default() })
-}
-
-fn dated(line: &str, now: &Zoned) -> Said {
-    let found = iso(line, now.time_zone()).or_else(|| traditional(line, now));
-    let Some((at, rest, has_host)) = found else {
-        return Said { message: line.into(), ..Said::default() };
-    };
-    let said = Said { at_ms: Some(at.as_millisecond()), ..Said::default() };
-    let tagged = has_host.then(|| tag(rest)).flatten();
-    match tagged {
-        Some((program, pid, message)) => Said { program: program.into(), pid, message: message.into(), ..said },
-        None => Said { message: rest.into(), ..said },
+    if !second.is_ascii_digit() {
+        return None;
     }
+    let (at_ms, rest) = stamp::klog(line.get(1..)?, clock)?;
+    let (head, message) = rest.split_once("] ")?;
+    let (thread, place) = head.trim_start().split_once(' ')?;
+    let code = place.trim_start().rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?)));
+    let pid = thread.parse().ok();
+    Some(Said { at_ms: Some(at_ms), priority: Some(priority), pid, message, code, ..Said::default() })
 }
 
-/// `2026-11-22T01:10:57.123456+01:00 host …` and `2026-11-22 01:10:57 …`, with or without a fraction and a zone.
-fn iso<'a>(line: &'a str, zone: &TimeZone) -> Option<(Timestamp, &'a str, bool)> {
-    let date = line.get(..10).filter(|date| date.as_bytes().get(4) == Some(&b'-'))?;
-    let separator = line.as_bytes().get(10)?;
-    let (clock, rest) = line.get(11..)?.split_once(' ').unwrap_or((line.get(11..)?, ""));
-    let clock = clock.trim_end_matches(',');
-    let zoned = format!("{date}T{clock}").parse::<Timestamp>().ok();
-    let at = match zoned {
-        Some(at) => at,
-        None => format!("{date}T{clock}").parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok()?.timestamp(),
-    };
-    Some((at, rest, *separator == b'T'))
+fn dated<'a>(line: &'a str, clock: &Clock) -> Option<Said<'a>> {
+    // RFC 5424 has its version before the time.
+    let versioned = line.strip_prefix("1 ");
+    if let Some(stamp) = versioned.and_then(|line| stamp::read(line, clock)).filter(|stamp| stamp.of_syslog) {
+        let said = Said { at_ms: Some(stamp.at_ms), ..structured(stamp.rest) };
+        return Some(said);
+    }
+    let stamp = stamp::read(line, clock)?;
+    let said = Said { at_ms: Some(stamp.at_ms), message: stamp.rest, ..Said::default() };
+    if stamp.of_syslog
+        && let Some((program, pid, message)) = tag(stamp.rest)
+    {
+        return Some(Said { program, pid, message, ..said });
+    }
+    Some(Said { pid: numbered(stamp.rest), priority: server_level(stamp.rest), ..said })
 }
 
-/// `Nov 22 01:10:57 host …` (RFC 3164): local, without a year.
-fn traditional<'a>(line: &'a str, now: &Zoned) -> Option<(Timestamp, &'a str, bool)> {
-    let (stamp, rest) = line.split_at_checked(15)?;
-    let year = |year: i16| {
-        let at = DateTime::strptime("%Y %b %e %H:%M:%S", format!("{year} {stamp}")).ok()?;
-        at.to_zoned(now.time_zone().clone()).ok()
+/// `host program pid msgid [structured data] message` of RFC 5424; "-" stands for nothing.
+fn structured(rest: &str) -> Said<'_> {
+    let mut parts = rest.splitn(5, ' ');
+    let (_host, program, pid, _id) = (parts.next(), parts.next(), parts.next(), parts.next());
+    let mut message = parts.next().unwrap_or_default();
+    message = match message.strip_prefix('-') {
+        Some(rest) => rest,
+        None => elements(message),
     };
-    // A date of tomorrow or later is last year's.
-    let at = year(now.year()).filter(|at| at.timestamp().as_second() <= now.timestamp().as_second() + 86_400);
-    let at = at.or_else(|| year(now.year() - 1))?;
-    Some((at.timestamp(), rest.strip_prefix(' ')?, true))
+    let message = message.trim_start_matches([' ', '\u{feff}']);
+    let program = program.filter(|program| *program != "-").unwrap_or_default();
+    Said { program, pid: pid.and_then(|pid| pid.parse().ok()), message, ..Said::default() }
+}
+
+/// What follows `[id name="value"][…]`; all of it where that does not end.
+fn elements(text: &str) -> &str {
+    let (mut quoted, mut escaped, mut depth) = (false, false, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' if depth > 0 => quoted = !quoted,
+            b'[' if !quoted => depth += 1,
+            b']' if !quoted => depth -= 1,
+            _ if depth == 0 => return text.get(at..).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    if depth == 0 { "" } else { text }
+}
+
+/// `host ident user [22/Nov/2026:01:10:57 +0100] …`: web servers' and CUPS' access logs, and CUPS' log of pages.
+fn common_log<'a>(line: &'a str, clock: &Clock) -> Option<Said<'a>> {
+    let open = line.bytes().take(HOST_BYTES_MAX).position(|byte| byte == b'[')?;
+    let at_ms = stamp::common_log(line.get(open + 1..)?, clock)?;
+    Some(Said { at_ms: Some(at_ms), message: line, ..Said::default() })
+}
+
+/// `type=AVC msg=audit(1795306257.123:456): …`.
+fn audit(line: &str) -> Option<Said<'_>> {
+    let (_type, rest) = line.strip_prefix("type=")?.split_once(" msg=audit(")?;
+    let (seconds, rest) = rest.split_once('.')?;
+    let (ms, _serial) = rest.split_once(':')?;
+    let (seconds, ms): (i64, i64) = (seconds.parse().ok()?, ms.parse().ok()?);
+    let at_ms = seconds.checked_mul(1000)?.checked_add(ms.clamp(0, 999))?;
+    Some(Said { at_ms: Some(at_ms), program: "audit", message: line, ..Said::default() })
 }
 
 /// `host program[pid]: message`.
@@ -113,29 +191,80 @@ fn tag(rest: &str) -> Option<(&str, Option<u32>, &str)> {
     (!program.is_empty() && !program.contains(' ')).then_some((program, pid, message))
 }
 
+/// The process that nginx, PostgreSQL and Apache name near the beginning: `[error] 1234#0:`, `[1234] LOG:`, `[core:error] [pid 1234…]`.
+fn numbered(rest: &str) -> Option<u32> {
+    let mut rest = rest;
+    for _part in 0..2 {
+        let Some(inner) = rest.strip_prefix('[') else { break };
+        let (pid, behind) = digits(inner.strip_prefix("pid ").unwrap_or(inner));
+        if pid.is_some() && behind.starts_with([']', ':', '-']) {
+            return pid;
+        }
+        rest = inner.split_once("] ")?.1;
+    }
+    let (pid, behind) = digits(rest);
+    pid.filter(|_pid| behind.starts_with('#'))
+}
+
+fn digits(text: &str) -> (Option<u32>, &str) {
+    let end = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, behind) = text.split_at(end);
+    (number.parse().ok(), behind)
+}
+
+/// Apache's `[core:error]`, Xorg's `(EE)`, java.util.logging's `SEVERE:`.
+fn server_level(rest: &str) -> Option<u32> {
+    let first = rest.split(' ').next()?;
+    match first {
+        "(EE)" => return Some(3),
+        "(WW)" => return Some(4),
+        "(II)" | "(--)" | "(**)" | "(==)" => return Some(6),
+        _ => {}
+    }
+    let (_module, level) = first.strip_prefix('[')?.strip_suffix(']')?.split_once(':')?;
+    level_named(level)
+}
+
+fn level_named(word: &str) -> Option<u32> {
+    const LEVELS: [(&str, u32); 16] = [
+        ("emerg", 0),
+        ("emergency", 0),
+        ("panic", 0),
+        ("alert", 1),
+        ("crit", 2),
+        ("critical", 2),
+        ("fatal", 2),
+        ("err", 3),
+        ("error", 3),
+        ("severe", 3),
+        ("warn", 4),
+        ("warning", 4),
+        ("notice", 5),
+        ("info", 6),
+        ("debug", 7),
+        ("trace", 7),
+    ];
+    if !(3..=9).contains(&word.len()) {
+        return None;
+    }
+    LEVELS.iter().find(|(name, _level)| name.eq_ignore_ascii_case(word)).map(|(_name, level)| *level)
+}
+
 /// A level that is plainly written near the beginning: `[error]`, `ERROR`, `warning:`. "no errors" is none.
 fn in_words(message: &str) -> Option<u32> {
-    let words = message.split_ascii_whitespace().take(4);
-    words.into_iter().find_map(|word| {
+    let start = message.get(..message.len().min(200)).unwrap_or(message);
+    start.split_ascii_whitespace().take(LEVEL_WORDS).find_map(|word| {
         let bare = word.trim_matches(['[', ']', '(', ')', '<', '>', ':', '|']);
+        let level = level_named(bare)?;
         let marked = word.len() > bare.len() || bare.bytes().all(|byte| byte.is_ascii_uppercase());
-        let level = match bare.to_ascii_lowercase().as_str() {
-            "emerg" | "emergency" | "panic" => 0,
-            "alert" => 1,
-            "crit" | "critical" | "fatal" => 2,
-            "err" | "error" => 3,
-            "warn" | "warning" => 4,
-            "notice" => 5,
-            "info" => 6,
-            "debug" => 7,
-            _ => return None,
-        };
         marked.then_some(level)
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     fn now() -> Zoned {
@@ -145,7 +274,7 @@ mod tests {
     fn said(line: &str) -> (Option<String>, Option<u32>, String, Option<u32>, String) {
         let said = read(line, &now());
         let at = said.at_ms.map(|ms| Timestamp::from_millisecond(ms).unwrap().to_string());
-        (at, said.priority, said.program, said.pid, said.message)
+        (at, said.priority, said.program.to_owned(), said.pid, said.message.to_owned())
     }
 
     #[test]
@@ -187,8 +316,103 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_text_are_marked_but_our_own_cut_is_not_blamed() {
-        assert_eq!(lossy(b"a\xffb", false), ("a\u{fffd}b".into(), true));
-        assert_eq!(lossy("aé".as_bytes().get(..2).unwrap(), true), ("a".into(), false));
-        assert_eq!(lossy("aé".as_bytes().get(..2).unwrap(), false), ("a\u{fffd}".into(), true));
+        assert_eq!(lossy(b"a\xffb".to_vec(), false), ("a\u{fffd}b".into(), true));
+        assert_eq!(lossy("aé".as_bytes()[..2].to_vec(), true), ("a".into(), false));
+        assert_eq!(lossy("aé".as_bytes()[..2].to_vec(), false), ("a\u{fffd}".into(), true));
+    }
+
+    #[test]
+    fn times_are_read_in_the_forms_that_programs_write() {
+        let at = |line: &str| said(line).0.unwrap_or_else(|| panic!("{line} has no time"));
+        for (line, expected) in [
+            ("<34>1 2026-11-22T00:10:57.003Z desk7 su 77 ID47 [a@1 b=\"]\"] text", "2026-11-22T00:10:57.003Z"),
+            ("2026-11-22 01:10:57,123 ERROR [main] a.B - no", "2026-11-22T00:10:57.123Z"),
+            ("2026-11-22T01:10:57.123456+0100 x", "2026-11-22T00:10:57.123Z"),
+            ("2026-11-22 01:10:57.123 CET [77] LOG:  x", "2026-11-22T00:10:57.123Z"),
+            ("2026-11-22 01:10:57 UTC [77] ERROR:  x", "2026-11-22T01:10:57Z"),
+            ("2026-11-22 01:10:57.123456-0500  0x1f2 Default", "2026-11-22T06:10:57.123Z"),
+            ("2026-11-22 01:10:57+01 desk7 installd[77]: x", "2026-11-22T00:10:57Z"),
+            ("2026/11/22 01:10:57 [error] 77#77: *1 x", "2026-11-22T00:10:57Z"),
+            ("[Sun Nov 22 01:10:57.123456 2026] [core:error] [pid 77:tid 8] x", "2026-11-22T00:10:57.123Z"),
+            ("192.0.2.7 - - [22/Nov/2026:01:10:57 +0100] \"GET / HTTP/1.1\" 503 7", "2026-11-22T00:10:57Z"),
+            ("desk7-laser anna 17 [22/Nov/2026:01:10:57 +0100] total 3", "2026-11-22T00:10:57Z"),
+            ("Nov 22 2026 01:10:57 desk7 a: x", "2026-11-22T00:10:57Z"),
+            ("Nov 22, 2026 1:10:57 AM a.B c", "2026-11-22T00:10:57Z"),
+            ("Sun Nov 22 01:10:57 2026 x", "2026-11-22T00:10:57Z"),
+            ("11/22/2026 1:10:57 PM x", "2026-11-22T12:10:57Z"),
+            ("11/22/26, 12:10:57 AM x", "2026-11-21T23:10:57Z"),
+            ("22/11/2026 01:10:57 x", "2026-11-22T00:10:57Z"),
+            ("22-Nov-2026 01:10:57.123 x", "2026-11-22T00:10:57.123Z"),
+            ("22 Nov 2026 01:10:57.123 * x", "2026-11-22T00:10:57.123Z"),
+            ("1795306257 x", "2026-11-22T00:10:57Z"),
+            ("1795306257.123 45 x", "2026-11-22T00:10:57.123Z"),
+            ("1795306257123 x", "2026-11-22T00:10:57.123Z"),
+            ("type=AVC msg=audit(1795306257.123:456): x", "2026-11-22T00:10:57.123Z"),
+            ("E1122 01:10:57.123456      77 a.go:12] x", "2026-11-22T00:10:57.123Z"),
+            ("[2026-11-22 01:10:57] x", "2026-11-22T00:10:57Z"),
+        ] {
+            assert_eq!(at(line), expected, "{line}");
+        }
+        for line in [
+            "12:30 x",
+            "99/99/2026 01:10:57 x",
+            "2026 was good",
+            "17 apples",
+            "[77] x",
+            "1795306257x",
+            "2026-02-30 01:00:00 x",
+            "",
+        ] {
+            assert_eq!(said(line).0, None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_else_a_line_says_is_read_by_its_form() {
+        let read = |line| read(line, &now());
+        let klog = read("E1122 01:10:57.123456      77 a.go:12] no");
+        assert_eq!((klog.priority, klog.pid, klog.code, klog.message), (Some(3), Some(77), Some(("a.go", 12)), "no"));
+        let modern = read("<34>1 2026-11-22T00:10:57.003Z desk7 su 77 ID47 [a@1 b=\"]\"][c@1] \u{feff}text [x]");
+        assert_eq!(
+            (modern.priority, modern.program, modern.pid, modern.message),
+            (Some(2), "su", Some(77), "text [x]")
+        );
+        let pid = |line| read(line).pid;
+        assert_eq!(pid("2026/11/22 01:10:57 [error] 77#77: *1 x"), Some(77));
+        assert_eq!(pid("[Sun Nov 22 01:10:57.123456 2026] [core:error] [pid 77:tid 8] x"), Some(77));
+        assert_eq!(pid("2026-11-22 01:10:57.123 CET [77] LOG:  x"), Some(77));
+        let level = |line| read(line).priority;
+        assert_eq!(level("[Sun Nov 22 01:10:57.123456 2026] [core:error] [pid 77:tid 8] x"), Some(3));
+        assert_eq!(level("2026-11-22 01:10:57.123 CET [77] FATAL:  x"), Some(2));
+        assert_eq!(level("2026/11/22 01:10:57 [warn] 77#77: *1 x"), Some(4));
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_and_one_that_is_left_out_are_placed() {
+        let now = now();
+        let at = |line, last_ms| read_by(line, &Clock { last_ms, ..Clock::at(&now) }).at_ms.unwrap();
+        let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
+        // Berlin, 2026-10-25: 02:30 is 00:30 and 01:30 UTC.
+        let twice = "2026-10-25 02:30:00 x";
+        assert_eq!(at(twice, None), ms("2026-10-25T00:30:00Z"));
+        assert_eq!(at(twice, Some(ms("2026-10-25T00:29:00Z"))), ms("2026-10-25T00:30:00Z"));
+        assert_eq!(at(twice, Some(ms("2026-10-25T01:10:00Z"))), ms("2026-10-25T01:30:00Z"));
+        assert_eq!(at("2026-10-25 02:30:00 CET x", None), ms("2026-10-25T01:30:00Z"));
+        assert_eq!(at("2026-10-25 02:30:00 CEST x", None), ms("2026-10-25T00:30:00Z"));
+        // 2026-03-29: there is no 02:30.
+        assert_eq!(at("2026-03-29 02:30:00 x", None), ms("2026-03-29T01:30:00Z"));
+        let booted = Clock { booted_ms: Some(1_000_000), ..Clock::at(&now) };
+        let xorg = read_by("[    12.345] (EE) no screens", &booted);
+        assert_eq!((xorg.at_ms, xorg.priority, xorg.message), (Some(1_012_345), Some(3), "(EE) no screens"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_trouble(line in "\\PC{0,80}", digits in "[0-9\\[\\]/: .,+TZAPM-]{0,40}") {
+            for text in [&line, &digits, &format!("2026-11-22 {digits}"), &format!("[{digits}{line}"), &format!("<{digits}")] {
+                let said = read_by(text, &Clock { booted_ms: Some(0), last_ms: Some(0), ..Clock::at(&now()) });
+                proptest::prop_assert!(text.ends_with(said.message));
+            }
+        }
     }
 }

@@ -1,0 +1,186 @@
+//! Where rotation puts the files of a log: beside it, renamed, copied, dated, compressed; or beside the file that a link names.
+
+use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+
+use super::Source;
+use super::lines::Entries;
+use super::origin::{FileId, Origin};
+use super::patterns::any_fits;
+
+/// Rotated files that are read one after the other to catch up.
+const ROTATED_MAX: usize = 16;
+/// Files of a folder that are looked at.
+const BESIDE_MAX: usize = 4096;
+/// What rotation adds to names once it has compressed a file.
+const PACKED: [&str; 5] = ["gz", "zst", "xz", "bz2", "lz4"];
+/// Of these, what is read.
+const UNPACKED: [&str; 2] = ["gz", "zst"];
+
+/// Which files are logs of their own, and how each is read.
+#[derive(Debug, Default)]
+pub(super) struct Patterns {
+    all: Vec<String>,
+    sources: Vec<(Source, Option<TimeZone>)>,
+}
+
+impl Patterns {
+    pub(super) fn new(all: Vec<String>, sources: &[Source]) -> Self {
+        let zone = |source: &Source| source.zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let sources = sources.iter().map(|source| (source.clone(), zone(source))).collect();
+        Self { all, sources }
+    }
+
+    pub(super) fn all(&self) -> &[String] {
+        &self.all
+    }
+
+    /// Whether a path is a log of its own.
+    pub(super) fn fits(&self, path: &Path) -> bool {
+        any_fits(&self.all, path)
+    }
+
+    /// What is said of a path's source.
+    pub(super) fn source(&self, path: &Path) -> Option<&(Source, Option<TimeZone>)> {
+        self.sources.iter().find(|(source, _zone)| any_fits(&source.files, path))
+    }
+
+    /// How lines of a path's log make entries.
+    pub(super) fn entries(&self, path: &Path) -> Entries {
+        self.source(path).map_or(Entries::default(), |(source, _zone)| source.entries)
+    }
+}
+
+/// The rotated file that a place in it is known of: the same file renamed, or a copy of it, compressed or not.
+pub(super) fn find(path: &Path, patterns: &Patterns, id: &FileId, offset: u64) -> Option<Origin> {
+    let mut copies = Vec::new();
+    for (candidate, facts) in beside(path) {
+        let same = id.is_file(&facts);
+        if !same && !is_rotated(path, patterns, &candidate) {
+            continue;
+        }
+        let Some(mut origin) = open(&candidate) else { continue };
+        if origin.is(id, offset) {
+            return Some(origin);
+        }
+        if origin.is_copy(id, offset) {
+            copies.push((written(&facts), origin));
+        }
+    }
+    copies.into_iter().max_by_key(|(written, _origin)| *written).map(|(_written, origin)| origin)
+}
+
+/// Files of a log that were written after another one, oldest first, and what is at its path. Why that is opened first: whatever rotation
+/// does from then on, nothing between the two is passed over.
+pub(super) fn newer(path: &Path, patterns: &Patterns, than: &Origin) -> Vec<Origin> {
+    let Ok(than_facts) = than.facts() else { return Vec::new() };
+    let from = written(&than_facts);
+    let current = Origin::open(path).ok().filter(|current| !than.id.is_file_of(&current.id));
+    let mut newer = Vec::new();
+    for (candidate, facts) in beside(path) {
+        let known = than.id.is_file(&facts) || current.as_ref().is_some_and(|current| current.id.is_file(&facts));
+        if known || written(&facts) < from || !is_rotated(path, patterns, &candidate) {
+            continue;
+        }
+        let Some(mut origin) = open(&candidate) else { continue };
+        if !origin.is_same(&than.id) {
+            newer.push((written(&facts), candidate, origin));
+        }
+    }
+    // Of two that were written in the same moment the higher number is the older.
+    newer.sort_by(|(one, path, _), (other, other_path, _)| one.cmp(other).then_with(|| other_path.cmp(path)));
+    newer.into_iter().map(|(_written, _candidate, origin)| origin).take(ROTATED_MAX).chain(current).collect()
+}
+
+/// Opens a file that is as its name says.
+fn open(path: &Path) -> Option<Origin> {
+    Origin::open(path).ok().filter(|origin| origin.is_packed() == packed(path).is_some())
+}
+
+fn written(facts: &Metadata) -> (i64, i64) {
+    (facts.mtime(), facts.mtime_nsec())
+}
+
+/// Files in the log's folder, and in that of the file that it links to.
+fn beside(path: &Path) -> Vec<(PathBuf, Metadata)> {
+    let own = path.parent().map(Path::to_owned);
+    let linked =
+        std::fs::read_link(path).ok().and_then(|target| path.parent()?.join(target).parent().map(Path::to_owned));
+    let linked = linked.filter(|linked| Some(linked) != own.as_ref());
+    let folders = own.into_iter().chain(linked);
+    let entries =
+        folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flat_map(|entries| entries.take(BESIDE_MAX));
+    let files = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let facts = std::fs::symlink_metadata(&path).ok().filter(Metadata::is_file)?;
+        Some((path, facts))
+    });
+    let files: Vec<_> = files.filter(|(file, _facts)| file != path).collect();
+    let names: BTreeSet<PathBuf> = files.iter().map(|(file, _facts)| file.clone()).collect();
+    // While the uncompressed file is there, the compressed one is still being written.
+    let whole = |file: &Path| packed(file).is_none_or(|bare| !names.contains(&bare));
+    files.into_iter().filter(|(file, _facts)| whole(file)).collect()
+}
+
+/// The name of a compressed file without what compression added.
+fn packed(path: &Path) -> Option<PathBuf> {
+    path.extension().is_some_and(|end| PACKED.iter().any(|packed| end == *packed)).then(|| path.with_extension(""))
+}
+
+/// Whether a file's name says that it was rotated from a log: `app.log.1`, `app.log-20261122.gz`, `app-2026-11-22.log.gz`.
+fn is_rotated(path: &Path, patterns: &Patterns, other: &Path) -> bool {
+    let (Some(name), Some(other_name)) = (path.file_name().and_then(|name| name.to_str()), other.file_name()) else {
+        return false;
+    };
+    let Some(other_name) = other_name.to_str() else { return false };
+    // A name that is a log of its own is followed as one.
+    if patterns.fits(other) {
+        return false;
+    }
+    let (bare, packed) = match other_name.rsplit_once('.') {
+        Some((bare, end)) if PACKED.contains(&end) => (bare, Some(end)),
+        _ => (other_name, None),
+    };
+    if packed.is_some_and(|end| !UNPACKED.contains(&end)) {
+        return false;
+    }
+    if let Some(more) = bare.strip_prefix(name) {
+        return more.starts_with(['.', '-', '_']) || more.is_empty() && packed.is_some();
+    }
+    let (stem, end) = name.rsplit_once('.').unwrap_or((name, ""));
+    let more = bare.strip_prefix(stem).and_then(|more| more.strip_suffix(end));
+    let dated = |more: &str| more.bytes().all(|byte| byte.is_ascii_digit() || b"-_.:T".contains(&byte));
+    more.is_some_and(|more| more.bytes().any(|byte| byte.is_ascii_digit()) && dated(more))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_rotated_files_are_known() {
+        let patterns = Patterns::new(vec!["/l/app.log".into(), "/l/own-*.log".into()], &[]);
+        let of = |other: &str| is_rotated(Path::new("/l/app.log"), &patterns, Path::new(other));
+        for name in [
+            "app.log.1",
+            "app.log.2.gz",
+            "app.log-20261122",
+            "app.log-20261122.zst",
+            "app-2026-11-22.log",
+            "app.log.old",
+            "app-2026-11-22T01.log.gz",
+            "app.1.log",
+            "app.log.gz",
+        ] {
+            assert!(of(&format!("/l/{name}")), "{name}");
+        }
+        for name in ["app-errors.log", "application.log", "other.log.1", "app.log.1.bz2", "app.txt", "apps.log"] {
+            assert!(!of(&format!("/l/{name}")), "{name}");
+        }
+        assert!(!is_rotated(Path::new("/l/own.log"), &patterns, Path::new("/l/own-1.log")), "a log of its own");
+    }
+}

@@ -1,0 +1,113 @@
+//! A log that is rotated in every way while the agent that follows it is killed again and again: each line arrives once.
+
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::ensure;
+use deskside_tests::lab::process::{Agent, Server, until};
+
+/// Lines written between two rotations.
+const LINES: usize = 100;
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    path.with_file_name(format!("{}{end}", path.file_name().unwrap_or_default().to_string_lossy()))
+}
+
+fn gzip(path: &Path) -> anyhow::Result<()> {
+    ensure!(Command::new("gzip").arg(path).status()?.success(), "gzip failed");
+    Ok(())
+}
+
+/// The ways of logrotate and of programs that rotate their own logs.
+fn rotate(log: &Path, round: usize) -> anyhow::Result<()> {
+    let aside = beside(log, &format!("-2026{round:04}"));
+    match round % 5 {
+        0 => {
+            fs::rename(log, aside)?;
+            File::create(log)?;
+        }
+        1 => {
+            fs::copy(log, aside)?;
+            File::options().write(true).open(log)?.set_len(0)?;
+        }
+        2 => {
+            fs::rename(log, &aside)?;
+            File::create(log)?;
+            gzip(&aside)?;
+        }
+        3 => fs::rename(log, aside)?,
+        _ => {
+            fs::copy(log, &aside)?;
+            File::options().write(true).open(log)?.set_len(0)?;
+            gzip(&aside)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_line_comes_once_through_rotation_of_every_kind_and_kills() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path())?;
+    let mut agent = Agent::new(folder.path(), "")?;
+    let device = agent.enrol(&server)?;
+    let mut sent = Vec::new();
+    for round in 0..15 {
+        for half in 0..2 {
+            let from = round * LINES + half * LINES / 2;
+            let lines: Vec<String> = (from..from + LINES / 2).map(|number| format!("entry {number}")).collect();
+            if !agent.lines().exists() {
+                File::create(agent.lines())?;
+            }
+            agent.write_lines(&lines)?;
+            sent.extend(lines);
+            if half == 0 && round % 3 == 1 {
+                agent.kill()?;
+            }
+        }
+        rotate(agent.lines(), round)?;
+        if round % 3 == 1 {
+            agent.run()?;
+        }
+    }
+    let stored = until("every line to arrive", || {
+        let lines = server.stored_lines(&device)?;
+        let stored: Vec<String> = lines.into_iter().filter(|line| line.starts_with("entry ")).collect();
+        Ok((stored.len() >= sent.len()).then_some(stored))
+    })?;
+    assert_eq!(stored.len(), sent.len());
+    let mut stored: Vec<usize> = stored.iter().filter_map(|line| line.strip_prefix("entry ")?.parse().ok()).collect();
+    stored.sort_unstable();
+    assert_eq!(stored, (0..sent.len()).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[test]
+fn the_log_around_a_time_is_shown_from_the_record_and_from_what_was_streamed() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path())?;
+    let mut agent = Agent::new(folder.path(), "")?;
+    let device = agent.enrol(&server)?;
+    let desk = server.technician(folder.path())?;
+    agent.write_lines(&["the first".into(), "the second".into()])?;
+    let logs = |more: &[&str]| desk.says(&[&["logs", &device], more].concat());
+    let shown = until("the lines to be shown", || {
+        let shown = logs(&["--since", "-5m"])?;
+        Ok(shown.contains("the second").then_some(shown))
+    })?;
+    let at = |text: &str| shown.find(text);
+    assert!(at("the first").is_some() && at("the first") < at("the second"), "{shown}");
+    assert!(!logs(&["--at", "-2h", "--window", "10m"])?.contains("the first"));
+    assert!(!logs(&["--since", "-5m", "--unit", "other"])?.contains("the first"));
+    until("the lines to arrive", || Ok((server.stored_lines(&device)?.len() >= 2).then_some(())))?;
+    agent.kill()?;
+    let off = until("the lines to be shown of a device that is off", || {
+        let off = logs(&["--since", "-5m"]);
+        Ok(off.ok().filter(|off| off.contains("the second")))
+    })?;
+    assert!(off.contains("the first"), "{off}");
+    Ok(())
+}
