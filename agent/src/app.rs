@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use deskside_proto::v1::Policy;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::collect::Registry;
@@ -23,7 +23,7 @@ use facts::Facts;
 use keeper::Keeper;
 use lines::{LINES_MAX, LIVE_MAX, Taker};
 use link::{Link, LinkStatus, Nudge};
-use looks::{Eye, Looker, Seen};
+use looks::{Eye, Looker, Seen, Wish};
 use outbox::Outbox;
 use settings::Settings;
 use signing::Signing;
@@ -37,6 +37,7 @@ mod keeper;
 mod lines;
 mod link;
 mod looks;
+mod news;
 mod outbox;
 mod probing;
 mod redact_test;
@@ -104,6 +105,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     let signing = Signing::restore(&keeper).await?;
     let (taking, follower) = follow(&settings, &means, signing.clone()).await?;
     let signed = signing.start(keeper.clone());
+    let (hearing, quiet) = hear(&means, wishes.clone());
     let link_status = Arc::new(Mutex::new(LinkStatus::default()));
     let (nudges, nudged) = mpsc::channel(NUDGES_MAX);
     let link = Link::new(state.to_owned(), Arc::clone(&means), facts, seed, Arc::clone(&link_status));
@@ -119,10 +121,11 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     renewing.abort();
     watching.abort();
     signed.abort();
-    drop((listening, follower, wishes));
+    drop((listening, follower, wishes, quiet));
     // Why in this order: what is seen is recorded first, and what is recorded is sent as far as the line takes it.
     drop((answering, means));
     nudges.send(Nudge::Stop).await.ok();
+    ended(hearing, "news").await;
     ended(linking, "link").await;
     ended(looking, "looks").await;
     ended(taking, "logs").await;
@@ -177,6 +180,14 @@ async fn serve(
 fn live(settings: &Settings) -> Live {
     let (print_server, snmp) = (settings.print_server.clone(), settings.snmp.clone());
     Live::new(LiveOptions { print_server, snmp, ..LiveOptions::default() })
+}
+
+/// Listens to the network until the other end is dropped.
+fn hear(means: &Arc<Means>, wishes: mpsc::Sender<Wish>) -> (JoinHandle<()>, oneshot::Sender<()>) {
+    let (quiet, stopped) = oneshot::channel();
+    let (eye, keeper) = (Arc::clone(&means.eye), means.keeper.clone());
+    let listener = news::Listener { eye, keeper, wishes, policy: means.policies.subscribe() };
+    (tokio::spawn(listener.run(stopped)), quiet)
 }
 
 async fn follow(

@@ -89,6 +89,7 @@ pub const ALL: &[Collector] = &[
     network::interface_io::INTERFACE_IO,
     network::bonds_bridges_vlans::BONDS_BRIDGES_VLANS,
     network::tcp_stats::TCP_STATS,
+    network::network_changes::NETWORK_CHANGES,
     network::addresses::ADDRESSES,
     network::dhcp::DHCP,
     network::routes::ROUTES,

@@ -17,6 +17,7 @@ mod lately;
 mod leases;
 pub(super) mod name_resolution;
 pub(super) mod neighbors;
+pub(crate) mod network_changes;
 mod nl80211;
 mod owners;
 mod procnet;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 mod folder;
 mod live;
+mod news;
 mod packets;
 mod recorded;
 mod recording;
@@ -14,6 +15,7 @@ mod snmp;
 mod wire;
 
 pub use live::{Live, LiveOptions, SnmpConfig, give_back_program, hold_little_memory};
+pub use news::{Heard, News, awaited};
 pub use packets::{BpfInstruction, Packet, Packets, Tap};
 pub use recorded::Recorded;
 pub use recording::{Clean, Recording, Size};
@@ -138,6 +140,10 @@ pub trait Host: Send + Sync {
     fn genl(&self, family: &str, request: &[u8], all: bool) -> io::Result<Vec<u8>>;
     /// What the driver of a network interface says of itself. One without a driver is `Unsupported`.
     fn interface_driver(&self, interface: &str) -> io::Result<InterfaceDriver>;
+    /// Begins to listen to what the machine tells by itself of its network. A recorded machine tells nothing.
+    fn news(&self) -> io::Result<Box<dyn News>> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "a recorded machine tells no news"))
+    }
     /// The network, for probes.
     fn wire(&self) -> &dyn Wire;
     /// One IPP request to a printer at an `ipp`, `ipps`, `http` or `https` URI; the body of its answer. A printer's certificate is

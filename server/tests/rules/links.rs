@@ -1,5 +1,6 @@
 //! Rules about interfaces, what they carry, and how they are put together.
 
+use deskside_server::diagnose::rules::CHECKED_AT_MS;
 use serde_json::{Value, json};
 
 use super::{Sample, row, sample};
@@ -27,7 +28,7 @@ fn link(but: Value) -> Value {
 }
 
 pub(super) fn samples() -> Vec<Sample> {
-    [signal(), speed(), errors(), bonds(), tcp()].into_iter().flatten().collect()
+    [signal(), changes(), speed(), errors(), bonds(), tcp()].into_iter().flatten().collect()
 }
 
 fn signal() -> Vec<Sample> {
@@ -58,16 +59,44 @@ fn signal() -> Vec<Sample> {
                 json!({"routes": [route("enp3s0", 100)], "interfaces": [off(), wifi(false)]}),
             ],
         ),
+    ]
+}
+
+fn changes() -> Vec<Sample> {
+    let up = |minute: i64, down_ms: i64| json!({"change": "link up", "interface": "enp3s0", "at_ms": CHECKED_AT_MS - minute * 60_000, "times": 1, "down_ms": down_ms});
+    let told = |kind: &str, changes: &[Value]| json!({"network_changes": changes, "interfaces": [interface(json!({"kind": kind}))]});
+    let folded =
+        json!({"change": "folded", "interface": "enp3s0", "at_ms": CHECKED_AT_MS, "times": 40, "link_downs": 20});
+    let router = |change: &str, after: &str| json!({"change": change, "interface": "enp3s0", "address": "192.0.2.1", "at_ms": CHECKED_AT_MS, "after": after});
+    let only = |changes: &[Value]| json!({"network_changes": changes});
+    vec![
         sample(
             "network-carrier-flaps",
-            link(json!({"carrier_changes_an_hour": 4})),
-            "4 changes within an hour",
+            told("ethernet", &[up(1_300, 900), up(3, 1_200), up(2, 1_500)]),
+            "2 short drops",
             vec![
-                // Unplugged, plugged in elsewhere.
-                link(json!({"carrier_changes_an_hour": 3})),
-                link(json!({"carrier_changes": 4_000, "carrier_changes_an_hour": null})),
-                link(json!({"kind": "wifi", "carrier_changes_an_hour": 10})),
+                // One drop now and one long ago; a cable that was plugged elsewhere; the machine began to look.
+                told("ethernet", &[up(600, 900), up(2, 900)]),
+                told("ethernet", &[up(3, 90_000), up(2, 600_000)]),
+                told("ethernet", &[{ json!({"change": "new", "interface": "enp3s0", "at_ms": CHECKED_AT_MS}) }]),
+                told("wifi", &[up(3, 900), up(2, 900)]),
             ],
+        ),
+        sample("network-carrier-flaps", told("ethernet", &[folded]), "20 short drops", vec![told("ethernet", &[])]),
+        sample(
+            "network-gateway-lost",
+            only(&[router("gateway back", ""), router("gateway back", ""), router("gateway back", "")]),
+            "192.0.2.1 on enp3s0 fell silent 3 times",
+            vec![only(&[router("gateway back", ""), router("gateway silent", ""), router("gateway silent", "")])],
+        ),
+        sample(
+            "network-gateway-changes-mac",
+            only(
+                &["02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:01"].map(|mac| router("gateway mac", mac)),
+            ),
+            "changing hardware addresses: 3 changes",
+            // A router that was replaced.
+            vec![only(&[router("gateway mac", "02:00:00:00:00:02")])],
         ),
     ]
 }

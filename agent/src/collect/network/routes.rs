@@ -85,12 +85,12 @@ fn routes(listing: &Listing) -> impl Iterator<Item = &RouteMessage> {
 
 /// One way that a route leads; most lead one way.
 #[derive(Default)]
-struct Hop {
-    gateway: Option<IpAddr>,
-    interface: Option<u32>,
+pub(super) struct Hop {
+    pub(super) gateway: Option<IpAddr>,
+    pub(super) interface: Option<u32>,
 }
 
-fn hops(route: &RouteMessage) -> Vec<Hop> {
+pub(super) fn hops(route: &RouteMessage) -> Vec<Hop> {
     let several = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::MultiPath(several) => Some(several),
         _ => None,
@@ -145,7 +145,7 @@ fn rows(route: &RouteMessage, names: &Names) -> Vec<Route> {
 }
 
 /// The header has room for table numbers up to 255 only; larger ones are in an attribute.
-fn table(route: &RouteMessage) -> u32 {
+pub(super) fn table(route: &RouteMessage) -> u32 {
     let large = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Table(table) => Some(*table),
         _ => None,

@@ -42,7 +42,7 @@ pub(super) fn ask(host: &dyn Host, what: Netlink) -> anyhow::Result<Listing> {
 }
 
 /// Why not all or nothing: a newer kernel's odd message costs that entry, not the table.
-fn read(mut dump: &[u8]) -> anyhow::Result<Listing> {
+pub(super) fn read(mut dump: &[u8]) -> anyhow::Result<Listing> {
     let mut listing = Listing { messages: Vec::new(), unread: 0 };
     while let Some(length) = dump.first_chunk::<ALIGNMENT>() {
         let length = u32::from_ne_bytes(*length) as usize;

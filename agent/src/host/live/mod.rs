@@ -14,7 +14,7 @@ pub use memory::{give_back_program, hold_little_memory};
 pub use snmp::Config as SnmpConfig;
 
 use super::folder;
-use super::{Before, Host, InterfaceDriver, Netlink, Own, READ_BYTES_MAX, Ran, SnmpAnswer, SnmpAsk, Space, Wire};
+use super::{Before, Host, InterfaceDriver, Netlink, News, Own, READ_BYTES_MAX, Ran, SnmpAnswer, SnmpAsk, Space, Wire};
 
 mod device;
 mod drivers;
@@ -23,6 +23,7 @@ mod mdns;
 mod memo;
 mod memory;
 mod netlink;
+mod news;
 mod own;
 mod reach;
 mod run;
@@ -147,6 +148,10 @@ impl Host for Live {
 
     fn interface_driver(&self, interface: &str) -> io::Result<InterfaceDriver> {
         drivers::interface(interface)
+    }
+
+    fn news(&self) -> io::Result<Box<dyn News>> {
+        news::listen()
     }
 
     fn wire(&self) -> &dyn Wire {
