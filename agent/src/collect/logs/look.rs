@@ -17,8 +17,8 @@ use crate::host::Host;
 /// Entries that a look returns.
 const LATEST: &str = "200";
 /// What journalctl is asked for besides what it always tells.
-const FIELDS: &str = "--output-fields=CODE_FILE,CODE_FUNC,CODE_LINE,MESSAGE,MESSAGE_ID,PRIORITY,SYSLOG_IDENTIFIER,\
-                      SYSLOG_PID,UNIT,USER_UNIT,_COMM,_PID,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT";
+const FIELDS: &str = "--output-fields=MESSAGE,MESSAGE_ID,PRIORITY,SYSLOG_IDENTIFIER,SYSLOG_PID,UNIT,USER_UNIT,_COMM,_PID,\
+                      _SYSTEMD_UNIT,_SYSTEMD_USER_UNIT";
 /// Where a system without a journal writes what it has to say; the first that is there is read.
 const SYSTEM_LOGS: &[&str] = &["/var/log/syslog", "/var/log/messages"];
 
@@ -72,9 +72,6 @@ fn event(entry: &Map<String, Value>) -> LogEvent {
         message: if left_out { "(a text of more than 4096 bytes)".into() } else { text },
         message_id: string("MESSAGE_ID"),
         boot_id: string("_BOOT_ID"),
-        code_file: string("CODE_FILE"),
-        code_line: string("CODE_LINE").parse().ok(),
-        code_function: string("CODE_FUNC"),
         invalid_utf8,
         ..LogEvent::default()
     }
