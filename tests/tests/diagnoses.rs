@@ -1,4 +1,4 @@
-//! The diagnoses of hardware and printing that a technician makes: each has the columns that it needs, and a rule that makes it.
+//! The diagnoses of hardware, printing and logs that a technician makes: each has the columns that it needs, and a rule that makes it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use deskside_proto::catalog;
@@ -274,9 +274,64 @@ const NETWORK: &[Diagnosis] = &[
     ("N16", "only some programs work", &["proxies.host", "proxies.consumer", "proxies.scheme"], &["proxy-differs"]),
 ];
 
+/// What the logs and what stands beside them tell. Of Windows alone, and so not here: L07 (the bug check of a blue screen, which the decoder
+/// names), and of L05, L10, L11 and L13 the numbers of its event log.
+const LOGS: &[Diagnosis] = &[
+    (
+        "L01",
+        "cannot save: a disk is full",
+        &["filesystems.used_percent", "error_signatures.codes", "log_events.message"],
+        &["filesystem-full", "filesystem-nearly-full", "no-space-in-log"],
+    ),
+    (
+        "L02",
+        "\"no space\" with gigabytes free: no inodes are left",
+        &["filesystems.inodes_free", "error_signatures.codes"],
+        &["filesystem-inodes", "no-space-in-log"],
+    ),
+    ("L03", "programs are killed: memory ran out", &["crashes.kind", "crashes.program"], &["killed-for-memory"]),
+    (
+        "L05",
+        "a service starts again and again",
+        &["services.restarts", "services.result"],
+        &["service-restart-loop", "service-gave-up"],
+    ),
+    ("L06", "a program crashes in the same place", &["crashes.frame", "crashes.module"], &["program-crashes"]),
+    (
+        "L08",
+        "the kernel failed or stood still",
+        &["crashes.kind", "crashes.frame", "log_events.message"],
+        &["kernel-fault", "tasks-hung"],
+    ),
+    (
+        "L10",
+        "updates fail, or something is odd since one",
+        &["updates.last_failure_ms", "error_signatures.new_since_update", "error_signatures.hourly_peak"],
+        &["updates-fail", "error-new-since-update"],
+    ),
+    (
+        "L11",
+        "logging on to the domain fails",
+        &["error_signatures.codes", "error_signatures.template"],
+        &["domain-controller-not-found", "domain-trust-lost"],
+    ),
+    (
+        "L12",
+        "Kerberos or TLS fails: the clock is wrong",
+        &["time_sync.offset_ms", "error_signatures.codes"],
+        &["kerberos-clock-skew", "clock-far-from-source", "clock-wrong"],
+    ),
+    (
+        "L13",
+        "a certificate has expired or is not accepted",
+        &["certificates.not_after_ms", "log_events.message"],
+        &["certificate-expired", "certificate-ends-soon", "certificate-errors-in-log"],
+    ),
+];
+
 #[test]
 fn each_diagnosis_finds_its_columns_in_the_catalogue() {
-    for (name, symptom, columns, _rules) in HARDWARE.iter().chain(PRINTING).chain(RADIO).chain(NETWORK) {
+    for (name, symptom, columns, _rules) in HARDWARE.iter().chain(PRINTING).chain(RADIO).chain(NETWORK).chain(LOGS) {
         for place in *columns {
             let (table, column) = place.split_once('.').unwrap();
             let schema = catalog::table(table).unwrap_or_else(|| panic!("{name} ({symptom}): no table {table}"));
@@ -287,7 +342,7 @@ fn each_diagnosis_finds_its_columns_in_the_catalogue() {
 
 #[test]
 fn each_diagnosis_is_made_by_a_rule() {
-    for (name, symptom, _columns, made_by) in HARDWARE.iter().chain(PRINTING).chain(RADIO).chain(NETWORK) {
+    for (name, symptom, _columns, made_by) in HARDWARE.iter().chain(PRINTING).chain(RADIO).chain(NETWORK).chain(LOGS) {
         assert!(!made_by.is_empty(), "{name} ({symptom}): no rule");
         for rule in *made_by {
             assert!(rules::all().iter().any(|known| known.id == *rule), "{name} ({symptom}): no rule {rule}");
