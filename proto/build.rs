@@ -26,6 +26,7 @@ const FILES: &[&str] = &[
     "logs",
     "signatures",
     "probes",
+    "reach",
     "capture",
     "service_probes",
 ];

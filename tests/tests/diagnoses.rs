@@ -205,6 +205,30 @@ const PRINTING: &[Diagnosis] = &[
 ];
 
 /// What `wpa_supplicant` and the kernel say stands for Windows' WLAN-AutoConfig and Netwtw events, which only Windows writes.
+const REACH: &[Diagnosis] = &[
+    (
+        "N07",
+        "calls break up: loss or delay, local or upstream",
+        &[
+            "ping.loss_percent",
+            "ping.p95_ms",
+            "ping.jitter_ms",
+            "ping.gateway",
+            "trace.loss_percent",
+            "trace.way",
+            "trace.broken_at",
+            "neighbors.state",
+        ],
+        &["reach-gateway-poor", "reach-way-broken", "reach-target-poor"],
+    ),
+    (
+        "N14",
+        "small pages work and large ones hang: an MTU black hole",
+        &["mtu.link_mtu", "mtu.path_mtu", "mtu.black_hole", "mtu.size", "tcp.segment_bytes"],
+        &["reach-mtu-black-hole"],
+    ),
+];
+
 const RADIO: &[Diagnosis] = &[
     (
         "N08",
@@ -331,7 +355,9 @@ const LOGS: &[Diagnosis] = &[
 
 #[test]
 fn each_diagnosis_finds_its_columns_in_the_catalogue() {
-    for (name, symptom, columns, _rules) in HARDWARE.iter().chain(PRINTING).chain(RADIO).chain(NETWORK).chain(LOGS) {
+    for (name, symptom, columns, _rules) in
+        HARDWARE.iter().chain(PRINTING).chain(REACH).chain(RADIO).chain(NETWORK).chain(LOGS)
+    {
         for place in *columns {
             let (table, column) = place.split_once('.').unwrap();
             let schema = catalog::table(table).unwrap_or_else(|| panic!("{name} ({symptom}): no table {table}"));
@@ -342,7 +368,9 @@ fn each_diagnosis_finds_its_columns_in_the_catalogue() {
 
 #[test]
 fn each_diagnosis_is_made_by_a_rule() {
-    for (name, symptom, _columns, made_by) in HARDWARE.iter().chain(PRINTING).chain(RADIO).chain(NETWORK).chain(LOGS) {
+    for (name, symptom, _columns, made_by) in
+        HARDWARE.iter().chain(PRINTING).chain(REACH).chain(RADIO).chain(NETWORK).chain(LOGS)
+    {
         assert!(!made_by.is_empty(), "{name} ({symptom}): no rule");
         for rule in *made_by {
             assert!(rules::all().iter().any(|known| known.id == *rule), "{name} ({symptom}): no rule {rule}");

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+mod echo;
 mod folder;
 mod live;
 mod news;
@@ -14,6 +15,7 @@ mod recording;
 mod snmp;
 mod wire;
 
+pub use echo::{Back, Echo, Heard, IcmpError, Knock};
 pub use live::{Live, LiveOptions, SnmpConfig, give_back_program, hold_little_memory};
 pub use news::{Heard, News, awaited};
 pub use packets::{BpfInstruction, Packet, Packets, Tap};

@@ -1,9 +1,10 @@
 //! The door to the network, for probes: what is sent, and what comes back. A recorded machine has none.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::echo::{Echo, Knock};
 use super::{Packets, Tap};
 
 /// A connection. Reading and writing wait no longer than they were told to; past that they fail with `TimedOut`.
@@ -35,6 +36,17 @@ pub trait Wire: Send + Sync {
 
     /// Sends one UDP datagram and hears what comes back from there; also how long that took.
     fn exchange(&self, _to: SocketAddr, _datagram: &[u8], _wait: Duration) -> io::Result<(Vec<u8>, Duration)> {
+        Err(none())
+    }
+
+    /// Opens a place to send echo requests from, to an address; a link-local one is meant at this interface. Denied where neither
+    /// `ping_group_range` nor `CAP_NET_RAW` allows it.
+    fn echo(&self, _to: IpAddr, _interface: &str) -> io::Result<Box<dyn Echo>> {
+        Err(none())
+    }
+
+    /// Opens a TCP connection and closes it without a byte sent or read: how that ended, and after how long.
+    fn knock(&self, _to: SocketAddr, _wait: Duration) -> io::Result<(Knock, Duration)> {
         Err(none())
     }
 

@@ -18,23 +18,33 @@ pub use errand::Errand;
 mod arguments;
 mod captive;
 mod capture;
+mod destination;
 mod dns;
 mod duplicate_ip;
 mod errand;
 mod http;
+mod icmp;
+mod mtu;
 mod now;
 mod ntp;
+mod ping;
 mod print_path;
 mod reached;
 mod step;
 mod targets;
+mod tcp;
 mod tls;
+mod trace;
 
 /// Every probe there is.
 pub const ALL: &[Probe] = &[
     capture::CAPTURE,
     duplicate_ip::DUPLICATE_IP,
     print_path::PRINT_PATH,
+    ping::PING,
+    trace::TRACE,
+    mtu::MTU,
+    tcp::TCP,
     dns::DNS,
     tls::TLS,
     http::HTTP,
@@ -176,6 +186,13 @@ pub fn run_for(
         })
     });
     unrun.map_or(Ok(reading), Err)
+}
+
+/// Words as a sentence: with a capital letter and a full stop.
+fn sentence(words: &str) -> String {
+    let mut chars = words.chars();
+    let capital: String = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    format!("{capital}.")
 }
 
 #[cfg(test)]

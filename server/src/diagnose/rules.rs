@@ -25,6 +25,7 @@ const FILES: &[(&str, &str)] = &[
     ("software.toml", include_str!("../../rules/software.toml")),
     ("logs.toml", include_str!("../../rules/logs.toml")),
     ("probes.toml", include_str!("../../rules/probes.toml")),
+    ("reach.toml", include_str!("../../rules/reach.toml")),
     ("capture.toml", include_str!("../../rules/capture.toml")),
     ("deskside.toml", include_str!("../../rules/deskside.toml")),
 ];

@@ -19,6 +19,7 @@ mod network_setup;
 mod print_devices;
 mod printing;
 mod probes;
+mod reach;
 mod software;
 mod storage;
 mod system;
@@ -52,6 +53,7 @@ fn samples() -> Vec<Sample> {
         network_setup::samples(),
         print_devices::samples(),
         probes::samples(),
+        reach::samples(),
         software::samples(),
         storage::samples(),
         system::samples(),

@@ -31,6 +31,10 @@ impl Namespace {
         run(Command::new("ip").args(["netns", "add", &name]), "")?;
         let made = Self { name };
         made.ip("link set lo up")?;
+        // Why: an address that is asked for first (RFC 4862, 5.4) is of no use for two seconds, the link-local one of each interface too.
+        for each in ["all", "default"] {
+            made.sysctl(&format!("ipv6/conf/{each}/accept_dad"), "0")?;
+        }
         Ok(made)
     }
 

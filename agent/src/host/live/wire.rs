@@ -1,13 +1,16 @@
 //! The network as probes reach it.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::Live;
-use crate::host::{Hear, Mac, Packets, Stream, Tap, Wire};
+use crate::host::{Echo, Hear, Knock, Mac, Packets, Stream, Tap, Wire};
 
 mod arp;
+mod echo;
+mod error_queue;
+mod knock;
 mod packet_socket;
 mod packets;
 
@@ -36,6 +39,14 @@ impl Wire for Live {
         let length = socket.recv(&mut heard).map_err(late)?;
         heard.truncate(length);
         Ok((heard, begun.elapsed()))
+    }
+
+    fn echo(&self, to: IpAddr, interface: &str) -> io::Result<Box<dyn Echo>> {
+        Ok(Box::new(echo::EchoSocket::open(to, interface)?))
+    }
+
+    fn knock(&self, to: SocketAddr, wait: Duration) -> io::Result<(Knock, Duration)> {
+        knock::knock(to, wait)
     }
 
     fn arp(&self, interface: &str, address: Ipv4Addr, wait: Duration, hear: Hear) -> io::Result<Vec<Mac>> {

@@ -1,29 +1,17 @@
-//! The town, in which networks are broken on purpose, and what the probes of reach say of each of its faults.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+//! The town itself: it carries names and connections until it is told not to.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use deskside_tests::lab::town::resolver::{Answers, Manners};
 use deskside_tests::lab::town::{self, Bars, Town};
 use deskside_tests::lab::wire::Faults;
 
+use super::{PORT, listen};
+
 /// How long a connection may take in a town.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-
-/// Where the server listens.
-const PORT: u16 = 443;
-
-fn listen(town: &Town) -> TcpListener {
-    town.server.within(|| TcpListener::bind(("::", PORT))).unwrap().unwrap()
-}
 
 fn connect(town: &Town, to: IpAddr, port: u16) -> std::io::Result<TcpStream> {
     town.desk.within(|| TcpStream::connect_timeout(&SocketAddr::new(to, port), CONNECT_MAX)).unwrap()
