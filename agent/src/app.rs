@@ -42,6 +42,7 @@ mod outbox;
 mod probing;
 mod redact_test;
 mod renewal;
+mod rounds;
 pub mod settings;
 mod signing;
 mod status;
@@ -111,6 +112,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     let link = Link::new(state.to_owned(), Arc::clone(&means), facts, seed, Arc::clone(&link_status));
     let linking = tokio::spawn(link.run(nudged));
     let renewing = tokio::spawn(renewal::run(state.to_owned(), Arc::clone(&host), seed, nudges.clone()));
+    let rounding = tokio::spawn(rounds::run(Arc::clone(&means), seed));
     let (questions, listening) = local::listen(state)?;
 
     tracing::info!(version = facts::VERSION, tables = eye.registry.collectors().len(), "running");
@@ -119,6 +121,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
 
     tracing::info!("stopping");
     renewing.abort();
+    rounding.abort();
     watching.abort();
     signed.abort();
     drop((listening, follower, wishes, quiet));

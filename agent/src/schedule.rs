@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use deskside_proto::v1::{Outcome, Policy};
 use serde::{Deserialize, Serialize};
 
+pub mod rounds;
+
 /// Looks that run at the same time. Why: a fresh look at everything is to be quick, and an idle machine is to stay idle.
 pub const LANES: usize = 3;
 

@@ -57,6 +57,11 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    /// What is said goes nowhere.
+    pub(super) fn to_nobody() -> Self {
+        Self { id: String::new(), answers: mpsc::channel(1).0 }
+    }
+
     /// False where nobody listens any more.
     async fn say(&self, answer: Answer) -> bool {
         self.answers.send(Answer { id: self.id.clone(), ..answer }).await.is_ok()

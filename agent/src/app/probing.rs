@@ -116,6 +116,30 @@ impl Means {
         Ok((reading, taken))
     }
 
+    /// Runs a probe that nobody asked for; absent where others run. It is not recorded.
+    pub(super) async fn unasked(&self, asked: &Probe) -> anyhow::Result<Option<Reading>> {
+        let probe = probe::named(&asked.name)?;
+        let policy = self.policies.borrow().clone();
+        let off = policy.tables.iter().any(|line| line.table == probe.table && line.off);
+        anyhow::ensure!(!off, "the policy of this device switches {} off", probe.table);
+        anyhow::ensure!(!probe::takes(probe), "{} does not run by itself: it needs somebody's consent", probe.table);
+        // Why none may run: one turn is left for the one who asks.
+        if self.turns.available_permits() < probe::AT_ONCE_MAX {
+            return Ok(None);
+        }
+        let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() else { return Ok(None) };
+        let ran = self.ran((probe, asked, Errand::default()), policy, turn, &Reply::to_nobody()).await;
+        ran.map(Some)
+    }
+
+    /// Records what a probe found.
+    pub(super) async fn keep(&self, reading: Reading) -> anyhow::Result<()> {
+        let local = self.policies.borrow().tables.iter().any(|line| line.table == reading.table && line.local);
+        let entry = Entry { reading, stream: !local, position: None };
+        self.keeper.append(self.eye.host.now_ms(), vec![entry]).await?;
+        Ok(())
+    }
+
     /// Runs it on a thread of its own, and tells its steps on.
     async fn ran(
         &self,

@@ -21,7 +21,7 @@ mod message;
 mod server;
 mod verdict;
 
-pub(super) use server::{random as random_bytes, silence as why_silent};
+pub(super) use server::{ask, random as random_bytes, silence as why_silent};
 
 pub(super) const DNS: Probe = Probe { table: DnsTest::TABLE, deadline: Duration::from_secs(40), run };
 

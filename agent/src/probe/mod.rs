@@ -22,6 +22,7 @@ mod destination;
 mod dns;
 mod duplicate_ip;
 mod errand;
+mod gateway_path;
 mod http;
 mod icmp;
 mod mtu;
@@ -50,6 +51,7 @@ pub const ALL: &[Probe] = &[
     http::HTTP,
     captive::CAPTIVE,
     ntp::NTP,
+    gateway_path::GATEWAY_PATH,
 ];
 
 /// Probes that run at the same time; the others wait.

@@ -1,7 +1,7 @@
 //! Steps of a probe as they are taken: numbered, told, and kept as rows.
 
 use deskside_proto::rows::Row;
-use deskside_proto::v1::{CaptiveTest, DnsTest, HttpTest, NtpTest, TlsTest};
+use deskside_proto::v1::{CaptiveTest, DnsTest, GatewayPath, HttpTest, NtpTest, TlsTest};
 
 use super::{Steps, Unrun};
 use crate::collect::Rows;
@@ -48,7 +48,7 @@ macro_rules! steps {
     )*};
 }
 
-steps!(DnsTest, TlsTest, HttpTest, CaptiveTest, NtpTest);
+steps!(DnsTest, TlsTest, HttpTest, CaptiveTest, NtpTest, GatewayPath);
 
 /// The steps that were taken.
 pub(super) struct Taken<'a, 'b, R> {

@@ -16,7 +16,7 @@ mod handshake;
 mod trust;
 
 pub(super) use handshake::{Shaken, shake};
-pub(super) use trust::{day, distrusted, roots};
+pub(super) use trust::{day, distrusted, only, roots};
 
 pub(super) const TLS: Probe = Probe { table: TlsTest::TABLE, deadline: Duration::from_secs(25), run };
 

@@ -26,6 +26,7 @@ const FILES: &[(&str, &str)] = &[
     ("logs.toml", include_str!("../../rules/logs.toml")),
     ("probes.toml", include_str!("../../rules/probes.toml")),
     ("reach.toml", include_str!("../../rules/reach.toml")),
+    ("service_probes.toml", include_str!("../../rules/service_probes.toml")),
     ("capture.toml", include_str!("../../rules/capture.toml")),
     ("deskside.toml", include_str!("../../rules/deskside.toml")),
 ];

@@ -20,6 +20,7 @@ mod print_devices;
 mod printing;
 mod probes;
 mod reach;
+mod service_probes;
 mod software;
 mod storage;
 mod system;
@@ -54,6 +55,7 @@ fn samples() -> Vec<Sample> {
         print_devices::samples(),
         probes::samples(),
         reach::samples(),
+        service_probes::samples(),
         software::samples(),
         storage::samples(),
         system::samples(),

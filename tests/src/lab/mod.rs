@@ -17,6 +17,7 @@ pub mod queues;
 pub mod radios;
 pub mod serving;
 pub mod snmp;
+pub mod tls;
 pub mod town;
 pub mod vm;
 pub mod wire;

@@ -98,6 +98,14 @@ impl Namespace {
         fs::write(format!("{folder}/resolv.conf"), lines.join("\n") + "\n").context("writing resolv.conf")
     }
 
+    /// Lays a file over one below /etc for programs in it; the first folder of its path must be there outside as well, and is laid over as a whole.
+    pub fn settings_file(&self, path: &str, text: &str) -> anyhow::Result<()> {
+        let place = Path::new(&self.settings()).join(path);
+        let folder = place.parent().context("a file lies in a folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        fs::write(&place, text).with_context(|| format!("writing {}", place.display()))
+    }
+
     /// What ip-netns(8) lays over /etc for programs that it starts.
     fn settings(&self) -> String {
         format!("/etc/netns/{}", self.name)

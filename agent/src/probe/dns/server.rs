@@ -33,7 +33,6 @@ impl Transport {
 }
 
 /// Asks once. The answer, and how long it took.
-#[allow(dead_code, reason = "gateway_path follows")]
 pub(in crate::probe) fn ask(
     host: &dyn Host,
     server: IpAddr,

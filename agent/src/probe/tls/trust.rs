@@ -44,7 +44,6 @@ pub(in crate::probe) fn roots(host: &dyn Host) -> Result<RootCertStore, String> 
 }
 
 /// One root.
-#[allow(dead_code, reason = "gateway_path follows")]
 pub(in crate::probe) fn only(ca: &[u8]) -> RootCertStore {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates([CertificateDer::from(ca.to_vec())]);
