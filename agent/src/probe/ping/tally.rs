@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::host::{Back, Heard, IcmpError};
+use crate::host::{Back, Echoed, IcmpError};
 
 /// The count so far.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub(in crate::probe) struct Tally {
 
 impl Tally {
     /// Takes one thing that came back.
-    pub(in crate::probe) fn take(&mut self, heard: Heard) {
+    pub(in crate::probe) fn take(&mut self, heard: Echoed) {
         match heard.back {
             Back::Error(error) => self.errors.push(error),
             Back::TooLarge(_mtu) => {}
@@ -95,9 +95,9 @@ pub(in crate::probe) fn ms(time: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    fn reply(sequence: u16, took_ms: u64) -> Heard {
+    fn reply(sequence: u16, took_ms: u64) -> Echoed {
         let back = Back::Reply([192, 0, 2, 1].into());
-        Heard { sequence, took: Duration::from_millis(took_ms), back }
+        Echoed { sequence, took: Duration::from_millis(took_ms), back }
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         let mut tally = Tally { sent: 3, ..Tally::default() };
         for (sequence, code) in [(0, 0), (1, 13), (2, 13)] {
             let error = IcmpError { from: [192, 0, 2, 1].into(), kind: 3, code, mtu: None };
-            tally.take(Heard { sequence, took: Duration::ZERO, back: Back::Error(error) });
+            tally.take(Echoed { sequence, took: Duration::ZERO, back: Back::Error(error) });
         }
         assert_eq!((tally.error().unwrap().code, tally.is_whole(), tally.lost()), (13, true, 3));
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::host::{Back, Echo, Heard, IcmpError};
+use crate::host::{Back, Echo, Echoed, IcmpError};
 use crate::probe::icmp;
 
 /// Addresses that are kept of one hop.
@@ -65,7 +65,7 @@ impl Hops {
     }
 
     /// Takes what came back.
-    pub(super) fn take(&mut self, heard: &Heard) {
+    pub(super) fn take(&mut self, heard: &Echoed) {
         let number = (heard.sequence & HOP_MASK) as u8;
         let (from, end) = match heard.back {
             Back::Reply(from) => (from, Some(End::Reached)),

@@ -173,7 +173,7 @@ fn row(number: usize, hop: &Hop, found: &Found, last: bool) -> Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{Back, Echo, Heard, IcmpError};
+    use crate::host::{Back, Echo, Echoed, IcmpError};
 
     /// An echo that says nothing.
     struct Mute;
@@ -183,7 +183,7 @@ mod tests {
             Ok(())
         }
 
-        fn hear(&mut self, _wait: Duration) -> io::Result<Option<Heard>> {
+        fn hear(&mut self, _wait: Duration) -> io::Result<Option<Echoed>> {
             Ok(None)
         }
 
@@ -203,7 +203,7 @@ mod tests {
                     let passed = IcmpError { from, kind: 11, code: 0, mtu: None };
                     let last = usize::from(number) == answered.len();
                     let back = if last { Back::Reply(from) } else { Back::Error(passed) };
-                    hops.take(&Heard {
+                    hops.take(&Echoed {
                         sequence: round << 8 | u16::from(number),
                         took: Duration::from_millis(1),
                         back,
@@ -244,7 +244,7 @@ mod tests {
     fn a_router_that_stops_the_way_is_the_hop_that_it_is() {
         let mut hops = hops(&[10, 10, 0]);
         let stopped = IcmpError { from: [192, 0, 2, 2].into(), kind: 3, code: 13, mtu: None };
-        hops.take(&Heard { sequence: 3, took: Duration::ZERO, back: Back::Error(stopped) });
+        hops.take(&Echoed { sequence: 3, took: Duration::ZERO, back: Back::Error(stopped) });
         let rows = rows("a.example", [192, 0, 2, 9].into(), &hops);
         assert_eq!(rows.len(), 3);
         assert_eq!(

@@ -13,7 +13,7 @@ use rustix::net::{connect, ipproto, recv, send, socket_with, sockopt};
 
 use super::error_queue::{self, Queued};
 use super::packet_socket::{index, readable};
-use crate::host::{Back, Echo, Heard};
+use crate::host::{Back, Echo, Echoed};
 
 /// What allows it.
 const NEEDS: &str =
@@ -100,7 +100,7 @@ impl EchoSocket {
     }
 
     /// What waits in the socket already.
-    fn next(&mut self) -> io::Result<Option<Heard>> {
+    fn next(&mut self) -> io::Result<Option<Echoed>> {
         while let Some(queued) = error_queue::next(&self.socket)? {
             if let Some(heard) = self.error(&queued) {
                 return Ok(Some(heard));
@@ -116,12 +116,12 @@ impl EchoSocket {
             let now = Instant::now();
             if let Some(sequence) = self.heard.get(..length).and_then(|message| self.reply(message)) {
                 let took = self.took(sequence, now);
-                return Ok(took.map(|took| Heard { sequence, took, back: Back::Reply(self.to) }));
+                return Ok(took.map(|took| Echoed { sequence, took, back: Back::Reply(self.to) }));
             }
         }
     }
 
-    fn queued(&mut self) -> io::Result<Option<Heard>> {
+    fn queued(&mut self) -> io::Result<Option<Echoed>> {
         Ok(error_queue::next(&self.socket)?.and_then(|queued| self.error(&queued)))
     }
 
@@ -136,14 +136,14 @@ impl EchoSocket {
         self.sequence(message.get(skipped..)?, wanted)
     }
 
-    fn error(&self, queued: &Queued) -> Option<Heard> {
+    fn error(&self, queued: &Queued) -> Option<Echoed> {
         let wanted = if self.to.is_ipv4() { KINDS_V4.0 } else { KINDS_V6.0 };
         let back = queued.icmp.map(Back::Error).or(queued.own_mtu.map(Back::TooLarge))?;
         let own = matches!(back, Back::TooLarge(_));
         let last = || self.asked.iter().max_by_key(|(_sequence, at)| **at).map(|(sequence, _at)| *sequence);
         // The machine's own refusal comes without what was sent, and at once.
         let sequence = self.sequence(&queued.about, wanted).or_else(|| last().filter(|_last| own))?;
-        Some(Heard { sequence, took: self.took(sequence, Instant::now())?, back })
+        Some(Echoed { sequence, took: self.took(sequence, Instant::now())?, back })
     }
 
     fn sequence(&self, message: &[u8], wanted: u8) -> Option<u16> {
@@ -189,7 +189,7 @@ impl Echo for EchoSocket {
         Err(last.into())
     }
 
-    fn hear(&mut self, wait: Duration) -> io::Result<Option<Heard>> {
+    fn hear(&mut self, wait: Duration) -> io::Result<Option<Echoed>> {
         let until = Instant::now() + wait;
         loop {
             if let Some(heard) = self.next()? {
