@@ -244,11 +244,12 @@ fn a_cancelled_command_is_stopped_without_a_word() {
 }
 
 #[test]
-fn a_signed_policy_is_handed_on_and_one_that_is_not_signed_is_not() {
+fn a_signed_policy_is_handed_on_and_one_that_is_not_signed_ends_the_session() {
     let (mut uplink, _) = open(0, 0);
     let policy = SignedPolicy { policy: vec![1], signature: vec![2] };
     assert_eq!(uplink.step(1, Event::Heard(1, Down::SignedPolicy(policy.clone()))), [Act::Apply(policy)]);
-    assert_eq!(uplink.step(2, Event::Heard(1, Down::Policy(Policy::default()))), []);
+    let acts = uplink.step(2, Event::Heard(1, Down::Policy(Policy::default())));
+    assert!(matches!(acts.as_slice(), [Act::Disconnect(_)]), "{acts:?}");
 }
 
 #[test]
