@@ -277,10 +277,16 @@ const NETWORK: &[Diagnosis] = &[
     ),
     ("N03", "intermittent loss: an address twice", &["addresses.flags"], &["network-duplicate-address"]),
     (
+        "N04",
+        "pages do not resolve",
+        &["dns.target", "dns.transport", "dns.rcode", "dns.asked", "dns.answered"],
+        &["dns-does-not-answer", "dns-server-dead"],
+    ),
+    (
         "N05",
         "everything is slow to start",
-        &["resolvers.unreachable", "resolvers.current", "resolvers.ignored"],
-        &["resolver-unreachable", "resolvers-ignored"],
+        &["resolvers.unreachable", "resolvers.current", "resolvers.ignored", "dns.took_ms", "dns.slowest_ms"],
+        &["resolver-unreachable", "resolvers-ignored", "dns-slow"],
     ),
     (
         "N06",
@@ -291,11 +297,25 @@ const NETWORK: &[Diagnosis] = &[
             "name_resolution.resolv_conf_mode",
             "dhcp.name_servers",
             "vpn.name_servers",
+            "dns.rcode",
+            "dns.answers",
         ],
-        &["resolver-not-of-dhcp", "resolver-split-bypassed"],
+        &["resolver-not-of-dhcp", "resolver-split-bypassed", "dns-answers-wrong"],
     ),
     ("N07", "calls break: the router", &["neighbors.state", "neighbors.gateway"], &["network-gateway-silent"]),
-    ("N16", "only some programs work", &["proxies.host", "proxies.consumer", "proxies.scheme"], &["proxy-differs"]),
+    (
+        "N15",
+        "\"connected, no internet\"",
+        &["captive.problem", "captive.status", "captive.location"],
+        &["captive-portal"],
+    ),
+    (
+        "N16",
+        "only some programs work",
+        &["proxies.host", "proxies.consumer", "proxies.scheme", "http.way", "http.status", "http.took_ms"],
+        &["proxy-differs", "proxy-fails"],
+    ),
+    ("N17", "TLS errors in one program", &["tls.issuer", "tls.local_root"], &["tls-intercepted"]),
 ];
 
 /// What the logs and what stands beside them tell. Of Windows alone, and so not here: L07 (the bug check of a blue screen, which the decoder
@@ -342,14 +362,20 @@ const LOGS: &[Diagnosis] = &[
     (
         "L12",
         "Kerberos or TLS fails: the clock is wrong",
-        &["time_sync.offset_ms", "error_signatures.codes"],
-        &["kerberos-clock-skew", "clock-far-from-source", "clock-wrong"],
+        &["time_sync.offset_ms", "error_signatures.codes", "ntp.offset_ms"],
+        &["kerberos-clock-skew", "clock-far-from-source", "clock-wrong", "ntp-clock-refused", "ntp-clock-off"],
     ),
     (
         "L13",
         "a certificate has expired or is not accepted",
-        &["certificates.not_after_ms", "log_events.message"],
-        &["certificate-expired", "certificate-ends-soon", "certificate-errors-in-log"],
+        &["certificates.not_after_ms", "log_events.message", "tls.not_after_ms", "tls.problem"],
+        &[
+            "certificate-expired",
+            "certificate-ends-soon",
+            "certificate-errors-in-log",
+            "tls-not-trusted",
+            "tls-ends-soon",
+        ],
     ),
 ];
 

@@ -189,6 +189,8 @@ fn what_firewalls_and_portals_do_to_the_help_desk_is_told_apart() {
     desk.town.bar(8000, Bars::Prohibits).unwrap();
     desk.breaks("prohibited", "help desk", "forbids the connection to the place that was asked for");
     desk.town.mend().unwrap();
+    // The portal knows IPv4 alone.
+    desk.without_six();
     desk.town.captive().unwrap();
     desk.breaks(
         "captive",

@@ -14,6 +14,9 @@ use crate::probe::{Asked, Unrun, targets};
 /// Ports at which TLS is spoken.
 const SECURE: [u16; 3] = [443, 636, 8443];
 
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 2;
+
 /// The usual port of a place that is named without one.
 const PORT: u16 = 443;
 
@@ -117,18 +120,29 @@ fn reach(
     begins: &Begins,
 ) -> Result<Option<IpAddr>, Unrun> {
     let resolved = path.host.resolve(&station.host);
-    let Ok(Some(address)) = resolved.as_ref().map(|all| all.first().copied()) else {
+    let addresses: Vec<IpAddr> = resolved.iter().flatten().take(ADDRESSES_MAX).copied().collect();
+    if addresses.is_empty() {
         let why = resolved.err().map_or_else(|| "it has no address".to_owned(), |error| error.to_string());
         let sentence = format!("The name of {}, {}, cannot be resolved: {why}.", station.name, station.host);
         path.take(station.step, &station.place, |_host| failed("unresolved", &why, &sentence))?;
         return Ok(None);
-    };
-    let open = path.take(station.step, &station.place, |host| {
-        let said = knocked(host, station, address, begins);
+    }
+    let mut reached = None;
+    path.take(station.step, &station.place, |host| {
+        let mut first = None;
+        for address in addresses {
+            let said = knocked(host, station, address, begins);
+            // Why one is enough: programs try all addresses of a name (RFC 8305).
+            if said.problem.is_empty() {
+                reached = Some(address);
+                return said;
+            }
+            first.get_or_insert(said);
+        }
         // Why asked after a failure alone: where the way is open there is no portal.
-        if said.problem.is_empty() { said } else { held(host, station, asked).unwrap_or(said) }
+        held(host, station, asked).or(first).unwrap_or_else(|| unknown("no address was tried".into()))
     })?;
-    Ok(open.then_some(address))
+    Ok(reached)
 }
 
 /// A portal that answers in the place of a station.
