@@ -45,18 +45,17 @@ fn pings(runs: &[Vec<Value>]) -> Value {
 }
 
 pub(super) fn samples() -> Vec<Sample> {
+    let mut all = echoes();
+    all.extend(ways());
+    all
+}
+
+/// Rules on ping.
+fn echoes() -> Vec<Sample> {
     let lossy = "5 of 100 lost (5 %); half of the answers within 3.0 ms";
     let (gateway, far) = ("192.0.2.1", "203.0.113.2");
-    let hole = json!({ "outcome": "failed", "black_hole": true, "link_mtu": 1500, "path_mtu": 1372, "found": "Packets vanish." });
-    let whole =
-        json!({ "outcome": "ok", "black_hole": false, "link_mtu": 1500, "path_mtu": 1500, "found": "All is well." });
-    let unreached = json!({ "outcome": "failed", "black_hole": false, "found": "No way there." });
     let upstream =
         json!({ "outcome": "failed", "way": "lossy_upstream", "broken_at": 3, "found": "Lost from hop 3 on." });
-    let local = json!({ "outcome": "failed", "way": "lossy_local", "broken_at": 1, "found": "Lost from hop 1 on." });
-    let clean = json!({ "outcome": "ok", "way": "whole", "found": "The way works." });
-    let refused = json!({ "outcome": "failed", "result": "refused", "found": "Port 443 takes no connection." });
-    let open = json!({ "outcome": "ok", "result": "open", "found": "Port 443 takes connections." });
     vec![
         sample(
             "reach-gateway-poor",
@@ -82,6 +81,22 @@ pub(super) fn samples() -> Vec<Sample> {
                 join(pings(&[ping(far, false, 2, "failed", lossy)]), verdict("trace", 1, &upstream)),
             ],
         ),
+    ]
+}
+
+/// Rules on trace, mtu and tcp.
+fn ways() -> Vec<Sample> {
+    let hole = json!({ "outcome": "failed", "black_hole": true, "link_mtu": 1500, "path_mtu": 1372, "found": "Packets vanish." });
+    let whole =
+        json!({ "outcome": "ok", "black_hole": false, "link_mtu": 1500, "path_mtu": 1500, "found": "All is well." });
+    let unreached = json!({ "outcome": "failed", "black_hole": false, "found": "No way there." });
+    let upstream =
+        json!({ "outcome": "failed", "way": "lossy_upstream", "broken_at": 3, "found": "Lost from hop 3 on." });
+    let local = json!({ "outcome": "failed", "way": "lossy_local", "broken_at": 1, "found": "Lost from hop 1 on." });
+    let clean = json!({ "outcome": "ok", "way": "whole", "found": "The way works." });
+    let refused = json!({ "outcome": "failed", "result": "refused", "found": "Port 443 takes no connection." });
+    let open = json!({ "outcome": "ok", "result": "open", "found": "Port 443 takes connections." });
+    vec![
         sample(
             "reach-way-broken",
             join(verdict("trace", 3, &clean), verdict("trace", 1, &upstream)),

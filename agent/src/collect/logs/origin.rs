@@ -232,7 +232,8 @@ mod tests {
     fn a_compressed_file_is_known_by_what_it_held_and_read_from_any_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let text: String = (0..10_000).map(|number| format!("line {number} of the log\n")).collect();
+        let lines: Vec<String> = (0..10_000).map(|number| format!("line {number} of the log\n")).collect();
+        let text = lines.concat();
         std::fs::write(path("a.log"), &text).unwrap();
         let mut gzip =
             flate2::write::GzEncoder::new(File::create(path("a.log.1.gz")).unwrap(), flate2::Compression::fast());
@@ -262,7 +263,7 @@ mod tests {
         let mut bytes = [0; 3];
         assert_eq!((named.form != Form::Plain, named.read_at(&mut bytes, 4).unwrap()), (false, 3));
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(&[7; 100_000]).unwrap();
+        gzip.write_all(&vec![7; 100_000]).unwrap();
         let whole = gzip.finish().unwrap();
         for cut in 2..whole.len() {
             std::fs::write(&path, whole.get(..cut).unwrap()).unwrap();

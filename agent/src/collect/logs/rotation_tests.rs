@@ -38,7 +38,7 @@ fn each_line_comes_once(mut rotate: impl FnMut(&Logs, usize)) {
     let mut logs = Logs::new();
     logs.start_with("a.log");
     let mut came = Vec::new();
-    let begun = SystemTime::now() - Duration::from_secs(60);
+    let begun = SystemTime::now() - Duration::from_mins(1);
     for round in 0..10 {
         let lines = numbered(round * 100, round * 100 + 100);
         logs.write("a.log", text(&lines[..50]));
