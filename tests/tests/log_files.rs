@@ -73,15 +73,28 @@ fn every_line_comes_once_through_rotation_of_every_kind_and_kills() -> anyhow::R
             agent.run()?;
         }
     }
-    let stored = until("every line to arrive", || {
+    let numbers = || -> anyhow::Result<Vec<usize>> {
         let lines = server.stored_lines(&device)?;
-        let stored: Vec<String> = lines.into_iter().filter(|line| line.starts_with("entry ")).collect();
-        Ok((stored.len() >= sent.len()).then_some(stored))
-    })?;
-    assert_eq!(stored.len(), sent.len());
-    let mut stored: Vec<usize> = stored.iter().filter_map(|line| line.strip_prefix("entry ")?.parse().ok()).collect();
-    stored.sort_unstable();
-    assert_eq!(stored, (0..sent.len()).collect::<Vec<_>>());
+        let mut numbers: Vec<usize> =
+            lines.iter().filter_map(|line| line.strip_prefix("entry ")?.parse().ok()).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    };
+    let all = until("every line to arrive", || {
+        let numbers = numbers()?;
+        Ok((numbers.len() >= sent.len()).then_some(numbers))
+    });
+    let stored = numbers()?;
+    let missing: Vec<usize> = (0..sent.len()).filter(|number| stored.binary_search(number).is_err()).collect();
+    let few: Vec<_> = missing.iter().take(40).collect();
+    ensure!(
+        all.is_ok() && missing.is_empty(),
+        "{} of {} are missing: {few:?}; the agent said:\n{}",
+        missing.len(),
+        sent.len(),
+        agent.logged()
+    );
+    assert_eq!(stored.len(), sent.len(), "none is doubled");
     Ok(())
 }
 

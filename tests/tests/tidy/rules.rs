@@ -138,7 +138,9 @@ pub(crate) fn door(source: &Source) -> Vec<String> {
 
 /// Collectors and probes that would see another machine than the one they are shown.
 pub(crate) fn looks(source: &Source) -> Vec<String> {
-    let look = source.path.ends_with("/look.rs") || !source.path.starts_with(FOLLOWING);
+    // A file of this name is a `#[cfg(test)] mod tests;`.
+    let test = source.path.ends_with("/tests.rs");
+    let look = !test && (source.path.ends_with("/look.rs") || !source.path.starts_with(FOLLOWING));
     if !LOOKING.iter().any(|folder| source.path.starts_with(folder)) || !look {
         return Vec::new();
     }

@@ -12,7 +12,7 @@ use crate::collect::{Cadence, Collector, Os, Rows};
 use crate::host::Host;
 
 mod extensions;
-mod manager;
+mod networkmanager;
 mod rfkill;
 
 use rfkill::Switches;
@@ -50,7 +50,7 @@ fn look(host: &dyn Host) -> anyhow::Result<Rows> {
         row.state = state(radio, &row).to_owned();
         if radio.joins() {
             row.power_save = radio::power_save(host, radio, &mut radios);
-            if let Err(error) = manager::tell(host, &mut row) {
+            if let Err(error) = networkmanager::tell(host, &mut row) {
                 rows.missing(format!("what manages {}: {error:#}", row.interface));
             }
         }

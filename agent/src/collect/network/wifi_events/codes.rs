@@ -40,7 +40,7 @@ const STATUSES: [(u32, &str); 20] = [
     (18, "it does not support the rates that the access point demands"),
     (23, "the spectrum management that is demanded is lacking"),
     (27, "802.11n is demanded and lacking"),
-    (30, "refused for now: try again later"),
+    (30, "refused for the moment: try again later"),
     (31, "protected management frames are demanded, or were wrong"),
     (40, "an element of the request is not valid"),
     (43, "the way of authentication is not accepted (AKMP)"),
