@@ -1,4 +1,4 @@
-//! Recipes: which tables, which probes and how much time a symptom needs, read from `server/rules/recipes.toml`.
+//! Recipes: which tables, which probes and how much time a symptom needs. Each is a file under `server/rules/recipes`, named as it is asked for.
 
 use std::sync::LazyLock;
 
@@ -8,15 +8,32 @@ use serde::Deserialize;
 /// The recipe of an escalation, and of a collection that names none.
 pub const DEFAULT: &str = "default";
 
+/// In the order in which they are listed.
+const FILES: [(&str, &str); 11] = [
+    (DEFAULT, include_str!("../../rules/recipes/default.toml")),
+    ("cannot-print", include_str!("../../rules/recipes/cannot-print.toml")),
+    ("no-network", include_str!("../../rules/recipes/no-network.toml")),
+    ("wi-fi-is-slow", include_str!("../../rules/recipes/wi-fi-is-slow.toml")),
+    ("vpn-does-not-connect", include_str!("../../rules/recipes/vpn-does-not-connect.toml")),
+    ("pc-is-slow", include_str!("../../rules/recipes/pc-is-slow.toml")),
+    ("application-crashes", include_str!("../../rules/recipes/application-crashes.toml")),
+    ("disk-is-full", include_str!("../../rules/recipes/disk-is-full.toml")),
+    ("blue-screen-or-sudden-restart", include_str!("../../rules/recipes/blue-screen-or-sudden-restart.toml")),
+    ("hardware", include_str!("../../rules/recipes/hardware.toml")),
+    ("logs", include_str!("../../rules/recipes/logs.toml")),
+];
+
 static ALL: LazyLock<Vec<Recipe>> = LazyLock::new(|| {
-    read(include_str!("../../rules/recipes.toml")).expect("the recipes of this release are well formed")
+    let read = |(name, text): &(&str, &str)| read(name, text);
+    FILES.iter().map(read).collect::<anyhow::Result<_>>().expect("the recipes of this release are well formed")
 });
 
 /// A named list of tables and probes, and a window, for a symptom.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Its name.
+    /// Its name, which is its file's.
+    #[serde(skip)]
     pub name: String,
     /// The symptom it is for.
     pub doc: String,
@@ -32,26 +49,26 @@ pub struct Recipe {
     pub after_s: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    recipe: Vec<Recipe>,
-}
-
-/// All recipes, in the order of the file.
+/// All recipes.
 pub fn all() -> &'static [Recipe] {
     &ALL
 }
 
-/// One recipe; the default one where the name is empty.
-pub fn named(name: &str) -> Option<&'static Recipe> {
-    let name = if name.is_empty() { DEFAULT } else { name };
+/// One recipe, by its name or by the symptom's words ("Wi-Fi is slow"); the default one where there are none.
+pub fn named(words: &str) -> Option<&'static Recipe> {
+    let name = if words.trim().is_empty() { DEFAULT.to_owned() } else { as_name(words) };
     ALL.iter().find(|recipe| recipe.name == name)
 }
 
-fn read(text: &str) -> anyhow::Result<Vec<Recipe>> {
-    let file: File = toml::from_str(text).context("rules/recipes.toml")?;
-    Ok(file.recipe)
+fn as_name(words: &str) -> String {
+    let words = words.to_lowercase();
+    let words = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
+}
+
+fn read(name: &str, text: &str) -> anyhow::Result<Recipe> {
+    let recipe: Recipe = toml::from_str(text).with_context(|| format!("the recipe {name}"))?;
+    Ok(Recipe { name: name.to_owned(), ..recipe })
 }
 
 #[cfg(test)]
@@ -71,6 +88,30 @@ mod tests {
                 assert!(table.is_some_and(|table| table.probe.is_some()), "{}: {probe}", recipe.name);
             }
         }
+    }
+
+    #[test]
+    fn every_file_of_a_recipe_is_listed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/recipes");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name()).collect();
+        files.sort();
+        let mut listed: Vec<_> = all().iter().map(|recipe| format!("{}.toml", recipe.name)).collect();
+        listed.sort();
+        assert_eq!(files, listed.iter().map(std::ffi::OsString::from).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_symptom_is_asked_for_in_its_own_words() {
+        for (words, name) in [
+            ("", DEFAULT),
+            ("Wi-Fi is slow", "wi-fi-is-slow"),
+            ("cannot print", "cannot-print"),
+            ("Blue screen or sudden restart", "blue-screen-or-sudden-restart"),
+            ("no-network", "no-network"),
+        ] {
+            assert_eq!(named(words).map(|recipe| recipe.name.as_str()), Some(name), "{words}");
+        }
+        assert!(named("coffee").is_none());
     }
 
     #[test]

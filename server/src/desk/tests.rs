@@ -243,7 +243,7 @@ async fn what_is_too_long_or_out_of_bounds_is_refused() {
     let ask = CollectRequest { device: "desk-7".into(), ticket: number, ..CollectRequest::default() };
     let wrong = [
         CollectRequest { before_s: u64::MAX, ..ask.clone() },
-        CollectRequest { recipe: "slow".into(), tables: vec!["os".into()], ..ask.clone() },
+        CollectRequest { recipe: "pc-is-slow".into(), tables: vec!["os".into()], ..ask.clone() },
         CollectRequest { tables: vec!["os".into(); 65], ..ask.clone() },
     ];
     for request in wrong {
