@@ -54,6 +54,11 @@ fn every_line_comes_once_through_rotation_of_every_kind_and_kills() -> anyhow::R
     let server = Server::start(folder.path())?;
     let mut agent = Agent::new(folder.path(), "")?;
     let device = agent.enrol(&server)?;
+    // What was rotated away before the agent ever read a line is not its business.
+    agent.write_lines(&["begun".to_owned()])?;
+    until("the first line to arrive", || {
+        Ok(server.stored_lines(&device)?.contains(&"begun".to_owned()).then_some(()))
+    })?;
     let mut sent = Vec::new();
     for round in 0..15 {
         for half in 0..2 {
