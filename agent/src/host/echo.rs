@@ -30,7 +30,7 @@ pub enum Back {
 
 /// Something that came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct Echoed {
     /// The request that it belongs to.
     pub sequence: u16,
     /// How long after it.
@@ -44,7 +44,7 @@ pub trait Echo: Send {
     /// Sends a request in a packet of this size, the IP header included, that no router may cut into pieces and that passes so many hops.
     fn ask(&mut self, sequence: u16, hops: u8, bytes: u16) -> io::Result<()>;
     /// What came back next; absent where nothing did in time.
-    fn hear(&mut self, wait: Duration) -> io::Result<Option<Heard>>;
+    fn hear(&mut self, wait: Duration) -> io::Result<Option<Echoed>>;
     /// How long it has been open.
     fn age(&self) -> Duration;
 }

@@ -15,7 +15,7 @@ mod recording;
 mod snmp;
 mod wire;
 
-pub use echo::{Back, Echo, Heard as Echoed, IcmpError, Knock};
+pub use echo::{Back, Echo, Echoed, IcmpError, Knock};
 pub use live::{Live, LiveOptions, SnmpConfig, give_back_program, hold_little_memory};
 pub use news::{Heard, News, awaited};
 pub use packets::{BpfInstruction, Packet, Packets, Tap};
