@@ -118,10 +118,9 @@ fn a_filter_that_crashes_and_one_that_is_missing_stop_their_jobs_while_the_queue
     until(&cups, again, "processing-stopped");
     let crashed = until(&cups, crashed, "processing-stopped");
     let gone = until(&cups, gone, "processing-stopped");
-    assert_eq!(
-        (crashed.state_reasons.as_slice(), crashed.message.as_str()),
-        (["cups-filter-crashed".to_owned()].as_slice(), "bad page")
-    );
+    assert_eq!(crashed.state_reasons, ["cups-filter-crashed"]);
+    // Whichever cupsd wrote last: the filter's word, or its own.
+    assert!(["bad page", "Filter failed"].contains(&crashed.message.as_str()), "{}", crashed.message);
     assert_eq!(gone.printer_reasons, ["cups-missing-filter-warning"]);
     assert_eq!(printer(&cups, "crash").unwrap().state, "idle");
     assert_eq!(printer(&cups, "gone").unwrap().troubles, ["a filter program is missing (warning)"]);

