@@ -5,6 +5,7 @@ pub mod changes;
 pub mod codes;
 pub mod first_contact;
 pub mod invite;
+pub mod log_line;
 pub mod probes;
 pub mod rows;
 pub mod show;

@@ -4,11 +4,11 @@
 use std::io::{self, ErrorKind};
 
 use anyhow::Context;
+use deskside_proto::log_line;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::journalctl::{self, Entry};
-use super::logs::text;
 use crate::host::Host;
 
 /// How far back it is looked.
@@ -128,7 +128,7 @@ fn file(host: &dyn Host, path: &str, matcher: &Matcher, from_ms: i64) -> anyhow:
     // The first line is cut where the file is longer than what was read.
     let cut = ran.stdout.len() >= TAIL_BYTES;
     for line in text.lines().skip(usize::from(cut)) {
-        let said = text::read(line, &now);
+        let said = log_line::read(line, &now);
         let Some(at_ms) = said.at_ms else { continue };
         oldest_ms = oldest_ms.or(Some(at_ms));
         let message = since_start_removed(said.message);

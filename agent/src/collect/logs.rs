@@ -29,10 +29,8 @@ mod patterns;
 mod rotated;
 #[cfg(test)]
 mod rotation_tests;
-mod stamp;
 #[cfg(test)]
 mod tests;
-pub(in crate::collect) mod text;
 mod trace;
 mod watch;
 

@@ -18,6 +18,7 @@ mod decode;
 mod devices;
 mod digest;
 mod evidence;
+mod log;
 mod login;
 mod logs;
 mod probe;
@@ -67,6 +68,8 @@ enum Command {
     Tail(tables::Tail),
     /// A device's log around a time, or between two.
     Logs(logs::Logs),
+    /// A log file of another system: .evtx, macOS' ndjson, text.
+    Log(log::Log),
     /// Which tables there are, and what their columns mean.
     Tables(tables::Tables),
     /// Errors that programs wrote down, over all devices.
@@ -109,6 +112,7 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
     let command = match arguments.command {
         Command::Login(login) => return login.run(&folder, screen).await,
         Command::Decode(decode) => return decode.run(screen),
+        Command::Log(log) => return log.run(screen),
         other => other,
     };
     let desk = connect::open(&config::read(&folder)?).await?;
@@ -118,7 +122,7 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
 impl Command {
     async fn run(self, desk: Desk, screen: Screen) -> anyhow::Result<()> {
         match self {
-            Self::Login(_) | Self::Decode(_) => Ok(()),
+            Self::Login(_) | Self::Decode(_) | Self::Log(_) => Ok(()),
             Self::Signatures(signatures) => signatures.run(desk, screen).await,
             Self::Devices => devices::list(desk, screen).await,
             Self::Device(one) => one.run(desk, screen).await,

@@ -1,13 +1,12 @@
 //! What one entry of a journal or of a log file says, as an event.
 
 use data_encoding::HEXLOWER;
+use deskside_proto::log_line::{self, Clock};
 use deskside_proto::v1::LogEvent;
 
 use super::journal::SOURCE;
 use super::journal_file::{EntryHead, Field};
 use super::lines::Entry;
-use super::stamp::Clock;
-use super::text;
 
 /// An entry's fields as an event (systemd.journal-fields(7)).
 pub(super) fn event(entry: &EntryHead, cursor: String, fields: Vec<Field>) -> LogEvent {
@@ -51,13 +50,13 @@ pub(super) fn event(entry: &EntryHead, cursor: String, fields: Vec<Field>) -> Lo
 fn set_message(event: &mut LogEvent, field: Field) {
     let cut = field.bytes > field.value.len() as u64;
     event.cut_from_bytes = cut.then_some(field.bytes);
-    (event.message, event.invalid_utf8) = text::lossy(field.value, cut);
+    (event.message, event.invalid_utf8) = log_line::lossy(field.value, cut);
 }
 
 /// One entry of a log file as an event, and whether it says itself when it was written.
 pub(super) fn file_event(path: &str, entry: Entry, clock: &Clock) -> (LogEvent, bool) {
-    let (mut text, invalid_utf8) = text::lossy(entry.text, entry.cut);
-    let said = text::read_by(&text, clock);
+    let (mut text, invalid_utf8) = log_line::lossy(entry.text, entry.cut);
+    let said = log_line::read_by(&text, clock);
     let stem = || path.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
     let mut event = LogEvent {
         at_ms: said.at_ms.unwrap_or_else(|| clock.now.timestamp().as_millisecond()),

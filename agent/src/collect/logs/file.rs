@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use deskside_proto::log_line::Clock;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
@@ -17,7 +18,6 @@ use super::entry::file_event;
 use super::lines::{Code, Entry, Joiner, Splitter};
 use super::origin::{FileId, Origin};
 use super::rotated::{self, Patterns};
-use super::stamp::Clock;
 
 /// The very first start looks at this much of a file's end.
 const FIRST_BYTES: u64 = 256 * 1024;

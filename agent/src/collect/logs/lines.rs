@@ -1,10 +1,9 @@
 //! Bytes of a log file cut into lines, and lines joined into entries.
 
+use deskside_proto::log_line::{self, Clock};
 use serde::{Deserialize, Serialize};
 
 use super::LINE_BYTES_MAX;
-use super::stamp::Clock;
-use super::text;
 use super::trace::Trace;
 
 /// Lines of one entry: a stack trace has dozens.
@@ -172,7 +171,9 @@ impl Joiner {
         self.since_ms = now_ms;
         let goes_on = match (self.entries, &self.entry) {
             (Entries::Lines, _) => false,
-            (Entries::Timestamps, _) => std::str::from_utf8(&line.text).is_ok_and(|line| !text::is_dated(line, clock)),
+            (Entries::Timestamps, _) => {
+                std::str::from_utf8(&line.text).is_ok_and(|line| !log_line::is_dated(line, clock))
+            }
             (Entries::Traces, before) => self
                 .trace
                 .goes_on(&line.text, before.as_ref().filter(|before| before.lines == 1).map(|before| &*before.text)),

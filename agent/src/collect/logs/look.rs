@@ -3,14 +3,14 @@
 use std::io;
 
 use anyhow::Context;
+use deskside_proto::log_line::{self, Clock};
 use deskside_proto::v1::LogEvent;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value};
 
 use super::entry::file_event;
+use super::journal;
 use super::lines::{Joiner, Splitter};
-use super::stamp::Clock;
-use super::{journal, text};
 use crate::collect::Rows;
 use crate::host::Host;
 
@@ -60,7 +60,7 @@ fn event(entry: &Map<String, Value>) -> LogEvent {
     let message = bytes("MESSAGE");
     // journalctl leaves out what is longer than 4096 bytes.
     let left_out = matches!(entry.get("MESSAGE"), Some(Value::Null));
-    let (text, invalid_utf8) = text::lossy(message.unwrap_or_default(), false);
+    let (text, invalid_utf8) = log_line::lossy(message.unwrap_or_default(), false);
     LogEvent {
         at_ms: string("__REALTIME_TIMESTAMP").parse::<i64>().unwrap_or_default() / 1000,
         source: journal::SOURCE.into(),

@@ -2,18 +2,25 @@
 
 use jiff::Zoned;
 
-use super::stamp::{self, Clock};
+mod stamp;
+
+pub use stamp::Clock;
 
 /// A line's parts. What it does not say stays empty.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::collect) struct Said<'a> {
-    pub(in crate::collect) at_ms: Option<i64>,
-    pub(in crate::collect) priority: Option<u32>,
-    pub(in crate::collect) program: &'a str,
-    pub(in crate::collect) pid: Option<u32>,
-    pub(in crate::collect) message: &'a str,
+pub struct Said<'a> {
+    /// When it was written.
+    pub at_ms: Option<i64>,
+    /// syslog priority, 0 to 7.
+    pub priority: Option<u32>,
+    /// The program that wrote it, as it calls itself.
+    pub program: &'a str,
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// What is left of the line.
+    pub message: &'a str,
     /// Source file and line of the program.
-    pub(in crate::collect) code: Option<(&'a str, u32)>,
+    pub code: Option<(&'a str, u32)>,
 }
 
 /// Words of a line among which its level is looked for.
@@ -23,7 +30,7 @@ const LEVEL_WORDS: usize = 5;
 const HOST_BYTES_MAX: usize = 255;
 
 /// Text from bytes: what is not UTF-8 is marked. A character that our own cut split is not the writer's fault.
-pub(super) fn lossy(bytes: Vec<u8>, cut: bool) -> (String, bool) {
+pub fn lossy(bytes: Vec<u8>, cut: bool) -> (String, bool) {
     let error = match String::from_utf8(bytes) {
         Ok(text) => return (text, false),
         Err(error) => error,
@@ -37,12 +44,12 @@ pub(super) fn lossy(bytes: Vec<u8>, cut: bool) -> (String, bool) {
 }
 
 /// Reads a line. `now` gives the time zone, and the year that syslog leaves out.
-pub(in crate::collect) fn read<'a>(line: &'a str, now: &Zoned) -> Said<'a> {
+pub fn read<'a>(line: &'a str, now: &Zoned) -> Said<'a> {
     read_by(line, &Clock::at(now))
 }
 
 /// Reads a line against a clock.
-pub(super) fn read_by<'a>(line: &'a str, clock: &Clock) -> Said<'a> {
+pub fn read_by<'a>(line: &'a str, clock: &Clock) -> Said<'a> {
     let (priority, line) = angle(line);
     let mut said = lettered(line, clock)
         .or_else(|| dated(line, clock))
@@ -54,7 +61,7 @@ pub(super) fn read_by<'a>(line: &'a str, clock: &Clock) -> Said<'a> {
 }
 
 /// Whether a line begins with a time.
-pub(super) fn is_dated(line: &str, clock: &Clock) -> bool {
+pub fn is_dated(line: &str, clock: &Clock) -> bool {
     let (_priority, line) = angle(line);
     stamp::read(line, clock).is_some() || lettered(line, clock).is_some()
 }

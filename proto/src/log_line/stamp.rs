@@ -8,20 +8,20 @@ use jiff::{Timestamp, Zoned};
 
 /// What a time is read against.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::collect) struct Clock<'a> {
+pub struct Clock<'a> {
     /// Gives the year where a line leaves it out.
-    pub(in crate::collect) now: &'a Zoned,
+    pub now: &'a Zoned,
     /// The zone of times that name none.
-    pub(in crate::collect) zone: &'a TimeZone,
+    pub zone: &'a TimeZone,
     /// When the machine started, for times that count from then.
-    pub(in crate::collect) booted_ms: Option<i64>,
+    pub booted_ms: Option<i64>,
     /// The time of the line before, which tells the first from the second of two hours that are called the same.
-    pub(in crate::collect) last_ms: Option<i64>,
+    pub last_ms: Option<i64>,
 }
 
 impl<'a> Clock<'a> {
     /// By a moment and its own zone, nothing else being known.
-    pub(in crate::collect) fn at(now: &'a Zoned) -> Self {
+    pub fn at(now: &'a Zoned) -> Self {
         Self { now, zone: now.time_zone(), booted_ms: None, last_ms: None }
     }
 }
