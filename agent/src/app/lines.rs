@@ -15,7 +15,10 @@ use crate::collect::logs::Lines;
 use crate::record::{Entry, Position};
 
 /// Batches of lines that wait; more hold the follower back.
-pub(super) const LINES_MAX: usize = 8;
+pub(super) const LINES_MAX: usize = 1;
+
+/// Batches that are recorded together. Why so few: while the log storms, this is what the agent holds of it.
+const BATCHES_MAX: usize = 4;
 
 /// Batches that a live follower may be behind.
 pub(super) const LIVE_MAX: usize = 32;
@@ -48,7 +51,7 @@ impl Taker {
             let mut entries = self.entries(first, &mut places);
             let until = tokio::time::sleep(TOGETHER);
             tokio::pin!(until);
-            for _ in 1..LINES_MAX {
+            for _ in 1..BATCHES_MAX {
                 tokio::select! {
                     more = lines.recv() => match more {
                         Some(more) => entries.extend(self.entries(more, &mut places)),

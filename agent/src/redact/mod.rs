@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use deskside_proto::catalog;
 use deskside_proto::rows::{self, Field};
@@ -56,8 +56,8 @@ pub struct Redactor {
 /// What may change while the agent runs: the people of the machine, and what policy says.
 #[derive(Debug, Default)]
 struct Beyond {
-    known: Arc<Known>,
-    mapping: Option<Arc<Mapping>>,
+    known: Known,
+    mapping: Option<Mapping>,
 }
 
 /// One thing that is taken out of a text.
@@ -92,7 +92,7 @@ impl Redactor {
             mapping: self.config.mapping || policy.is_some_and(|policy| policy.mapping),
             ..Config::default()
         };
-        let known = Arc::new(Known::of(host, &config));
+        let known = Known::of(host, &config);
         let mut beyond = self.beyond.write().unwrap_or_else(PoisonError::into_inner);
         beyond.known = known;
         if !config.mapping {
@@ -102,19 +102,19 @@ impl Redactor {
                 mapping::forget(&self.dir);
             }
         } else if beyond.mapping.is_none() {
-            beyond.mapping = Some(Arc::new(Mapping::open(&self.dir)));
+            beyond.mapping = Some(Mapping::open(&self.dir));
         }
     }
 
     /// What would be taken out of a text, in order.
     pub fn explain(&self, text: &str) -> Vec<Removed> {
-        let (known, _mapping) = self.beyond();
+        let beyond = self.beyond.read().unwrap_or_else(PoisonError::into_inner);
         let removed = |span: text::Span| {
             let found = text.get(span.range.clone())?;
             let instead = text::instead(&self.key, &span.kind, found);
             (instead != found).then_some(Removed { range: span.range, what: span.what, instead })
         };
-        text::find(&known, text).into_iter().filter_map(removed).collect()
+        text::find(&beyond.known, text).into_iter().filter_map(removed).collect()
     }
 
     /// Whom a pseudonym stands for; only where a list is kept.
@@ -122,17 +122,13 @@ impl Redactor {
         mapping::read(dir, pseudonym)
     }
 
-    fn beyond(&self) -> (Arc<Known>, Option<Arc<Mapping>>) {
-        let beyond = self.beyond.read().unwrap_or_else(PoisonError::into_inner);
-        (Arc::clone(&beyond.known), beyond.mapping.clone())
-    }
-
     /// The text as it may be kept; nothing where it is fine.
     fn clean(&self, text: &str) -> Option<String> {
-        let (known, mapping) = self.beyond();
-        let cleaned = text::clean(&self.key, &known, text)?;
-        if let Some(mapping) = mapping {
-            for span in text::find(&known, text).into_iter().filter(|span| span.kind != Kind::Secret) {
+        // Why under the lock: text comes by the million lines, and what is learnt changes every few minutes.
+        let beyond = self.beyond.read().unwrap_or_else(PoisonError::into_inner);
+        let cleaned = text::clean(&self.key, &beyond.known, text)?;
+        if let Some(mapping) = &beyond.mapping {
+            for span in text::find(&beyond.known, text).into_iter().filter(|span| span.kind != Kind::Secret) {
                 let found = text.get(span.range).unwrap_or_default();
                 mapping.note(&text::instead(&self.key, &span.kind, found), found);
             }
@@ -142,7 +138,8 @@ impl Redactor {
 
     fn person(&self, name: &str) -> Option<String> {
         let pseudonym = self.key.person(name)?;
-        if let Some(mapping) = self.beyond().1 {
+        let beyond = self.beyond.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mapping) = &beyond.mapping {
             mapping.note(&pseudonym, name);
         }
         Some(pseudonym)

@@ -105,7 +105,8 @@ const OTHERS: [Trigger; 13] = [
 /// Triggers by their first byte, and which second bytes any of them has.
 struct Index {
     seconds: [u64; 256],
-    firsts: Vec<Vec<Trigger>>,
+    /// Each with the second bytes that it may have.
+    firsts: Vec<Vec<(u64, Trigger)>>,
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
@@ -113,14 +114,14 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
     let all = OTHERS.into_iter().chain(tokens::triggers()).chain(pairs::triggers()).chain(programs::triggers());
     for trigger in all {
         let mut bytes = trigger.text.bytes();
-        let (first, second) = (bytes.next().unwrap_or_default(), bytes.next());
+        let (first, second) = (bytes.next().unwrap_or_default(), bytes.next().map_or(u64::MAX, bit));
         for first in [first, if trigger.any_case { first.to_ascii_uppercase() } else { first }] {
             if let Some(seconds) = index.seconds.get_mut(usize::from(first)) {
-                *seconds |= second.map_or(u64::MAX, bit);
+                *seconds |= second;
             }
         }
         if let Some(of_first) = index.firsts.get_mut(usize::from(first)) {
-            of_first.push(trigger);
+            of_first.push((second, trigger));
         }
     }
     index
@@ -128,7 +129,7 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
 
 /// The kinds of secret that are known, in words.
 pub(super) fn kinds() -> std::collections::BTreeSet<&'static str> {
-    INDEX.firsts.iter().flatten().map(|trigger| trigger.kind).collect()
+    INDEX.firsts.iter().flatten().map(|(_seconds, trigger)| trigger.kind).collect()
 }
 
 /// Letters of either case have one bit.
@@ -185,7 +186,8 @@ pub(super) fn find(known: &Known, text: &str) -> Vec<Span> {
         let of_first =
             of_first.chain(index.firsts.get(usize::from(byte)).filter(|_| byte.is_ascii_uppercase())).flatten();
         let mut next = at + 1;
-        for trigger in of_first.filter(|trigger| begins(bytes, at, trigger)) {
+        let likely = of_first.filter(|(seconds, _trigger)| seconds & bit(second) != 0);
+        for (_seconds, trigger) in likely.filter(|(_seconds, trigger)| begins(bytes, at, trigger)) {
             let after = at + trigger.text.len();
             if let Rule::Program(flags) = trigger.rule {
                 if programs_left > 0 && programs::stands(bytes, at, after) {
