@@ -79,11 +79,12 @@ fn a_link_that_goes_and_comes_back_while_it_is_tested_loses_some() {
     };
     assert!(told.any(|line| lost(&line).is_some()), "the count ended early");
     town.plugged(false).unwrap();
-    assert!(told.any(|line| lost(&line).is_some_and(|lost| lost >= 4)), "none is lost");
+    assert!(told.any(|line| lost(&line).is_some_and(|lost| lost >= 12)), "none is lost");
     town.plugged(true).unwrap();
     let rest: Vec<String> = told.collect();
     assert!(!child.wait().unwrap().success(), "{rest:#?}");
     let lost = rest.iter().find_map(|line| line.strip_prefix("203.0.113.2: failed: ")?.split_once(" of 50 lost"));
     let lost: u32 = lost.unwrap_or_else(|| panic!("{rest:#?}")).0.parse().unwrap();
-    assert!((4..=30).contains(&lost), "{rest:#?}");
+    // The kernel holds a few until the link is back.
+    assert!((4..=40).contains(&lost), "{rest:#?}");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ use super::patterns::any_fits;
 const ROTATED_MAX: usize = 16;
 /// Files of a folder that are looked at.
 const BESIDE_MAX: usize = 4096;
+/// Times that they are listed anew.
+const LISTINGS_MAX: usize = 3;
 /// What rotation adds to names once it has compressed a file.
 const PACKED: [&str; 5] = ["gz", "zst", "xz", "bz2", "lz4"];
 /// Of these, what is read.
@@ -96,17 +99,41 @@ pub(super) fn newer(path: &Path, patterns: &Patterns, than: &Origin) -> Vec<Orig
     newer.into_iter().map(|(_written, _candidate, origin)| origin).take(ROTATED_MAX).chain(current).collect()
 }
 
-/// Opens a file that is as its name says.
+/// Opens a file that is as its name says. One that is gone since it was listed has just been compressed.
 fn open(path: &Path) -> Option<Origin> {
-    Origin::open(path).ok().filter(|origin| origin.is_packed() == packed(path).is_some())
+    let as_named = |path: &Path| {
+        let packed = packed(path).is_some();
+        Origin::open(path).map(|origin| Some(origin).filter(|origin| origin.is_packed() == packed))
+    };
+    match as_named(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let name = path.file_name()?.to_str()?;
+            UNPACKED.iter().find_map(|end| as_named(&path.with_file_name(format!("{name}.{end}"))).ok().flatten())
+        }
+        found => found.ok().flatten(),
+    }
 }
 
 fn written(facts: &Metadata) -> (i64, i64) {
     (facts.mtime(), facts.mtime_nsec())
 }
 
-/// Files in the log's folder, and in that of the file that it links to.
+/// Files in the log's folder, and in that of the file that it links to. Where one goes while they are listed, they are listed again: what it
+/// became may not have been there yet.
 fn beside(path: &Path) -> Vec<(PathBuf, Metadata)> {
+    let mut files = Vec::new();
+    for _listing in 0..LISTINGS_MAX {
+        let gone;
+        (files, gone) = listed(path);
+        if !gone {
+            break;
+        }
+    }
+    files
+}
+
+/// The files, and whether one of them was gone before it could be looked at.
+fn listed(path: &Path) -> (Vec<(PathBuf, Metadata)>, bool) {
     let own = path.parent().map(Path::to_owned);
     let linked =
         std::fs::read_link(path).ok().and_then(|target| path.parent()?.join(target).parent().map(Path::to_owned));
@@ -114,16 +141,19 @@ fn beside(path: &Path) -> Vec<(PathBuf, Metadata)> {
     let folders = own.into_iter().chain(linked);
     let entries =
         folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flat_map(|entries| entries.take(BESIDE_MAX));
-    let files = entries.filter_map(|entry| {
-        let path = entry.ok()?.path();
-        let facts = std::fs::symlink_metadata(&path).ok().filter(Metadata::is_file)?;
-        Some((path, facts))
-    });
-    let files: Vec<_> = files.filter(|(file, _facts)| file != path).collect();
+    let mut gone = false;
+    let mut files = Vec::new();
+    for file in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|file| file != path) {
+        match std::fs::symlink_metadata(&file) {
+            Ok(facts) if facts.is_file() => files.push((file, facts)),
+            Ok(_other) => {}
+            Err(_gone) => gone = true,
+        }
+    }
     let names: BTreeSet<PathBuf> = files.iter().map(|(file, _facts)| file.clone()).collect();
     // While the uncompressed file is there, the compressed one is still being written.
     let whole = |file: &Path| packed(file).is_none_or(|bare| !names.contains(&bare));
-    files.into_iter().filter(|(file, _facts)| whole(file)).collect()
+    (files.into_iter().filter(|(file, _facts)| whole(file)).collect(), gone)
 }
 
 /// The name of a compressed file without what compression added.
