@@ -14,7 +14,7 @@ use super::{digest, shape, sheet};
 const STALE_MS: i64 = 3 * 60 * 60 * 1000;
 
 /// Width of the column of tables: the longest that is read out fits.
-const TABLE: usize = 16;
+const TABLE: usize = 18;
 
 /// Shows a family. `wrong` are the severities of its findings; `said` is what its tables read out.
 pub(super) fn show(
