@@ -22,7 +22,7 @@ pub use packets::{BpfInstruction, Packet, Packets, Tap};
 pub use recorded::Recorded;
 pub use recording::{Clean, Recording, Size};
 pub use snmp::{Oid, SNMP_PORT, SnmpAnswer, SnmpAsk, SnmpValue};
-pub use wire::{Hear, Mac, NoWire, Stream, Wire};
+pub use wire::{Hear, Mac, NoWire, Stream, Wire, mac_text};
 
 /// What a program answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

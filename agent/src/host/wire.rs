@@ -18,6 +18,11 @@ pub trait Stream: Read + Write + Send {
 /// A hardware address of Ethernet.
 pub type Mac = [u8; 6];
 
+/// A hardware address as it is written: "52:54:00:12:34:56"; empty where there is none.
+pub fn mac_text(mac: &[u8]) -> String {
+    mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
 /// How long answers are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hear {

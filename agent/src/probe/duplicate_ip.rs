@@ -11,7 +11,7 @@ use deskside_proto::v1::{Address, DuplicateIp};
 use super::{Asked, Probe, Steps, Unrun};
 use crate::collect::Rows;
 use crate::collect::network::addresses;
-use crate::host::{Hear, Host, Mac};
+use crate::host::{Hear, Host, mac_text};
 
 pub(super) const DUPLICATE_IP: Probe = Probe { table: DuplicateIp::TABLE, deadline: Duration::from_secs(30), run };
 
@@ -70,7 +70,7 @@ fn test(host: &dyn Host, address: &Address, own: &BTreeSet<String>) -> Duplicate
         Err(error) => return row(address, "unknown", error.to_string()),
     };
     // Why: of two interfaces of one machine on one link, Linux lets each answer for the other's addresses.
-    let macs: Vec<String> = heard.into_iter().map(written).filter(|mac| !own.contains(mac)).collect();
+    let macs: Vec<String> = heard.into_iter().map(|mac| mac_text(&mac)).filter(|mac| !own.contains(mac)).collect();
     let (outcome, found) = match macs.as_slice() {
         [] => ("ok", "nobody else answers for it".to_owned()),
         macs => ("failed", format!("{} answers for it too", macs.join(" and "))),
@@ -105,10 +105,6 @@ fn row(address: &Address, outcome: &str, found: String) -> DuplicateIp {
 fn own_macs(host: &dyn Host) -> BTreeSet<String> {
     let links = host.list("/sys/class/net").unwrap_or_default();
     links.iter().filter_map(|link| host.line(&format!("/sys/class/net/{link}/address"))).collect()
-}
-
-fn written(mac: Mac) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// What all of it comes to, in one sentence.

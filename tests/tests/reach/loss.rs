@@ -70,7 +70,8 @@ fn a_link_that_goes_and_comes_back_while_it_is_tested_loses_some() {
     let folder = tempfile::tempdir().unwrap();
     let agent = Agent::new(folder.path(), "").unwrap().inside(town.desk.name());
     let mut command = agent.command();
-    let mut child = command.args(["probe", "ping", "203.0.113.2", "50", "100"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.args(["probe", "ping", "203.0.113.2", "100", "100"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut told = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     // "203.0.113.2: 11 of 15 answered"
     let lost = |line: &str| -> Option<u32> {
@@ -79,12 +80,12 @@ fn a_link_that_goes_and_comes_back_while_it_is_tested_loses_some() {
     };
     assert!(told.any(|line| lost(&line).is_some()), "the count ended early");
     town.plugged(false).unwrap();
-    assert!(told.any(|line| lost(&line).is_some_and(|lost| lost >= 12)), "none is lost");
+    // Why so many: the kernel holds what it can not send for three seconds, and delivers it where the link is back before.
+    assert!(told.any(|line| lost(&line).is_some_and(|lost| lost >= 50)), "none is lost");
     town.plugged(true).unwrap();
     let rest: Vec<String> = told.collect();
     assert!(!child.wait().unwrap().success(), "{rest:#?}");
-    let lost = rest.iter().find_map(|line| line.strip_prefix("203.0.113.2: failed: ")?.split_once(" of 50 lost"));
+    let lost = rest.iter().find_map(|line| line.strip_prefix("203.0.113.2: failed: ")?.split_once(" of 100 lost"));
     let lost: u32 = lost.unwrap_or_else(|| panic!("{rest:#?}")).0.parse().unwrap();
-    // The kernel holds a few until the link is back.
-    assert!((4..=40).contains(&lost), "{rest:#?}");
+    assert!((1..=90).contains(&lost), "{rest:#?}");
 }

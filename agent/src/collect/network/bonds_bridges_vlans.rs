@@ -12,7 +12,7 @@ use netlink_packet_route::link::{
 
 use super::rtnetlink::{self, Names};
 use crate::collect::{Cadence, Collector, Os, Rows};
-use crate::host::{Host, Netlink};
+use crate::host::{Host, Netlink, mac_text};
 
 pub(in crate::collect) const BONDS_BRIDGES_VLANS: Collector = Collector {
     table: BondBridgeVlan::TABLE,
@@ -115,7 +115,7 @@ fn bond(
                 for part in parts {
                     match part {
                         BondAdInfo::NumPorts(ports) => row.aggregated_ports = Some(u32::from(*ports)),
-                        BondAdInfo::PartnerMac(mac) => row.partner_mac = rtnetlink::mac(mac),
+                        BondAdInfo::PartnerMac(mac) => row.partner_mac = mac_text(mac),
                         _ => {}
                     }
                 }
@@ -145,7 +145,7 @@ fn bond_port(alone: BondBridgeVlan, parts: &[InfoBondPort]) -> BondBridgeVlan {
                 }
             }
             InfoBondPort::LinkFailureCount(failures) => row.link_failures = Some(*failures),
-            InfoBondPort::PermHwaddr(mac) => row.permanent_mac = rtnetlink::mac(mac),
+            InfoBondPort::PermHwaddr(mac) => row.permanent_mac = mac_text(mac),
             InfoBondPort::AdPartnerOperPortState(state) => row.partner_state = lacp(*state),
             _ => {}
         }
@@ -185,7 +185,7 @@ fn bridge(alone: BondBridgeVlan, link: &LinkMessage, parts: &[InfoBridge], all: 
 
 /// As brctl and bridge(8) write it: "8000.02:00:00:00:00:01".
 fn bridge_id(id: &BridgeId) -> String {
-    format!("{:04x}.{}", id.priority, rtnetlink::mac(&id.address))
+    format!("{:04x}.{}", id.priority, mac_text(&id.address))
 }
 
 fn bridge_port(alone: BondBridgeVlan, parts: &[InfoBridgePort]) -> BondBridgeVlan {

@@ -11,7 +11,7 @@ use netlink_packet_route::link::{
 use crate::collect::network::rtnetlink::Names;
 use crate::collect::network::{ethtool, lately, rtnetlink};
 use crate::collect::{Cadence, Collector, Os, Rows};
-use crate::host::{Host, Netlink};
+use crate::host::{Host, Netlink, mac_text};
 
 pub(in crate::collect) const INTERFACES: Collector =
     Collector { table: Interface::TABLE, systems: &[Os::Linux], cadence: Cadence::Every(Duration::from_mins(1)), look };
@@ -51,7 +51,7 @@ fn row(link: &LinkMessage, names: &Names) -> Interface {
             LinkAttribute::Carrier(carrier) => row.carrier = admin_up.then_some(*carrier != 0),
             LinkAttribute::CarrierChanges(changes) => row.carrier_changes = *changes,
             LinkAttribute::Mtu(mtu) => row.mtu = *mtu,
-            LinkAttribute::Address(address) => row.mac = rtnetlink::mac(address),
+            LinkAttribute::Address(address) => row.mac = mac_text(address),
             LinkAttribute::LinkInfo(about) => row.kind = by_info(about).unwrap_or(&row.kind).to_owned(),
             LinkAttribute::Stats64(counters) => count(&mut row, counters),
             LinkAttribute::Controller(index) => row.master = names.get(*index),

@@ -13,7 +13,7 @@ use netlink_packet_route::neighbour::{
 use crate::collect::network::routes;
 use crate::collect::network::rtnetlink::{self, Names};
 use crate::collect::{Cadence, Collector, Os, Rows};
-use crate::host::{Host, Netlink};
+use crate::host::{Host, Netlink, mac_text};
 
 pub(in crate::collect) const NEIGHBORS: Collector =
     Collector { table: Neighbor::TABLE, systems: &[Os::Linux], cadence: Cadence::Every(Duration::from_mins(1)), look };
@@ -38,7 +38,7 @@ fn row(message: &NeighbourMessage, gateways: &[(IpAddr, Option<u32>)], names: &N
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => address = Some(IpAddr::V4(*ip)),
             NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => address = Some(IpAddr::V6(*ip)),
-            NeighbourAttribute::LinkLayerAddress(bytes) => mac = rtnetlink::mac(bytes),
+            NeighbourAttribute::LinkLayerAddress(bytes) => mac = mac_text(bytes),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@
 use anyhow::Context;
 
 use super::attributes::{Attributes, messages, request};
-use crate::host::Host;
+use crate::host::{Host, mac_text};
 
 const FAMILY: &str = "nl80211";
 
@@ -289,8 +289,7 @@ pub(super) fn countries(host: &dyn Host) -> anyhow::Result<Countries> {
 }
 
 fn mac(bytes: &[u8]) -> Option<String> {
-    let parts = bytes.first_chunk::<6>()?.map(|byte| format!("{byte:02x}"));
-    Some(parts.join(":"))
+    bytes.first_chunk::<6>().map(|mac| mac_text(mac))
 }
 
 #[cfg(test)]

@@ -114,11 +114,6 @@ pub(super) fn family(family: AddressFamily) -> Option<&'static str> {
     }
 }
 
-/// A hardware address: "52:54:00:12:34:56"; empty where there is none.
-pub(super) fn mac(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
-}
-
 /// The address of a route's end or gateway.
 pub(super) fn ip(address: &RouteAddress) -> Option<IpAddr> {
     match address {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use deskside_proto::v1::{Address, Interface, Neighbor};
 
 use super::{Path, Said, failed, not_done, ok, unknown};
-use crate::host::{Hear, Host, Mac};
+use crate::host::{Hear, Host, mac_text};
 use crate::probe::targets::configured;
 use crate::probe::{Unrun, now, reached};
 
@@ -148,7 +148,7 @@ fn in_use(address: &str, found: &str) -> Said {
 fn duplicate(host: &dyn Host, interface: &str, own: Ipv4Addr) -> Said {
     match host.wire().arp(interface, own, ARP_MAX, Hear::First) {
         Ok(others) => match others.first() {
-            Some(other) => in_use(&own.to_string(), &format!("{} has it too", written(*other))),
+            Some(other) => in_use(&own.to_string(), &format!("{} has it too", mac_text(other))),
             None => ok("nobody else has it"),
         },
         Err(error) if error.kind() == ErrorKind::TimedOut => ok("nobody else has it"),
@@ -159,16 +159,12 @@ fn duplicate(host: &dyn Host, interface: &str, own: Ipv4Addr) -> Said {
     }
 }
 
-fn written(mac: Mac) -> String {
-    mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
-}
-
 /// Whether somebody answers for the gateway's address on the link.
 fn answering(host: &dyn Host, interface: &str, gateway: IpAddr) -> Said {
     if let IpAddr::V4(four) = gateway {
         match host.wire().arp(interface, four, ARP_MAX, Hear::First) {
             Ok(heard) if !heard.is_empty() => {
-                let macs: Vec<String> = heard.iter().copied().map(written).collect();
+                let macs: Vec<String> = heard.iter().map(|mac| mac_text(mac)).collect();
                 return ok(&format!("answers ARP as {}", macs.join(" and ")));
             }
             Ok(_nobody) => return silent(gateway),

@@ -13,6 +13,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::links::Link;
 use crate::collect::network::routes;
 use crate::collect::network::rtnetlink::{self, Listing};
+use crate::host::mac_text;
 
 /// Links, addresses and default routes that are known at once; what is beyond is not watched.
 const LINKS_MAX: usize = 1024;
@@ -194,7 +195,7 @@ impl Known {
             match attribute {
                 NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => address = Some(IpAddr::V4(*ip)),
                 NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => address = Some(IpAddr::V6(*ip)),
-                NeighbourAttribute::LinkLayerAddress(bytes) => mac = rtnetlink::mac(bytes),
+                NeighbourAttribute::LinkLayerAddress(bytes) => mac = mac_text(bytes),
                 _ => {}
             }
         }

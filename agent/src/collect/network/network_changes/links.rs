@@ -3,7 +3,7 @@
 use deskside_proto::v1::NetworkChange;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 
-use crate::collect::network::rtnetlink;
+use crate::host::mac_text;
 
 /// What is known of one link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Link {
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
-                LinkAttribute::Address(mac) => link.mac = rtnetlink::mac(mac),
+                LinkAttribute::Address(mac) => link.mac = mac_text(mac),
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::CarrierChanges(changes) => link.carrier_changes = Some(*changes),
