@@ -3,6 +3,8 @@
 use deskside_proto::READING_BYTES_MAX;
 use deskside_proto::v1::{Batch, Numbered, Reading};
 use prost::Message;
+use prost::bytes::Bytes;
+use zstd::bulk::Decompressor;
 
 use super::RecordError;
 
@@ -36,12 +38,22 @@ pub(super) fn seal_block(readings: Vec<Numbered>) -> Result<Vec<u8>, RecordError
     compress(&Batch { epoch: 0, readings }.encode_to_vec())
 }
 
-/// The readings that lie in a form; a single one has the number given.
-pub(super) fn open(seq: u64, form: i64, content: &[u8]) -> Result<Vec<Numbered>, RecordError> {
+/// What opens compressed content. Why kept by who opens much: making one costs more than opening a small block.
+pub(super) fn unfolder() -> Result<Decompressor<'static>, RecordError> {
+    Decompressor::new().map_err(|error| RecordError::Other(format!("decompressing: {error}")))
+}
+
+/// The readings that lie in a form; a single one has the number given. Their rows are slices of what was unfolded.
+pub(super) fn open(
+    seq: u64,
+    form: i64,
+    content: &[u8],
+    unfolder: &mut Decompressor<'static>,
+) -> Result<Vec<Numbered>, RecordError> {
     let readings = match form {
-        PLAIN => vec![Numbered { seq, reading: Some(decode(content)?) }],
-        COMPRESSED => vec![Numbered { seq, reading: Some(decode(&unfold(content)?)?) }],
-        BLOCK => decode::<Batch>(&unfold(content)?)?.readings,
+        PLAIN => vec![Numbered { seq, reading: Some(decode(Bytes::copy_from_slice(content))?) }],
+        COMPRESSED => vec![Numbered { seq, reading: Some(decode(unfold(content, unfolder)?)?) }],
+        BLOCK => decode::<Batch>(unfold(content, unfolder)?)?.readings,
         other => return Err(RecordError::Damaged(format!("content of unknown form {other}"))),
     };
     Ok(readings)
@@ -51,14 +63,14 @@ fn compress(plain: &[u8]) -> Result<Vec<u8>, RecordError> {
     zstd::bulk::compress(plain, LEVEL).map_err(|error| RecordError::Other(format!("compressing: {error}")))
 }
 
-fn unfold(content: &[u8]) -> Result<Vec<u8>, RecordError> {
+fn unfold(content: &[u8], unfolder: &mut Decompressor<'static>) -> Result<Bytes, RecordError> {
     let length = zstd::zstd_safe::get_frame_content_size(content).ok().flatten();
     let length = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= UNFOLDED_BYTES_MAX);
     let length = length.ok_or_else(|| RecordError::Damaged("a compressed reading without its length".into()))?;
-    zstd::bulk::decompress(content, length)
-        .map_err(|error| RecordError::Damaged(format!("a compressed reading: {error}")))
+    let unfolded = unfolder.decompress(content, length);
+    unfolded.map(Bytes::from).map_err(|error| RecordError::Damaged(format!("a compressed reading: {error}")))
 }
 
-fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, RecordError> {
+fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, RecordError> {
     M::decode(bytes).map_err(|error| RecordError::Damaged(format!("a reading: {error}")))
 }

@@ -6,6 +6,7 @@ mod file;
 mod notes;
 mod queue;
 mod reader;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod tidy;
@@ -24,6 +25,7 @@ use crate::collect::Registry;
 
 use file::File;
 pub use reader::{CHANGES_MAX, Reader};
+pub use runs::{Order, Runs};
 
 /// How much is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -78,7 +78,7 @@ fn open_run(db: &Connection, seq: u64) -> Result<Vec<Numbered>, RecordError> {
     let mut content = db.prepare_cached("SELECT form, content FROM runs WHERE seq = ?1")?;
     let (form, bytes): (i64, Vec<u8>) =
         content.query_row(params![seq.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    content::open(seq, form, &bytes)
+    content::open(seq, form, &bytes, &mut content::unfolder()?)
 }
 
 /// One table's streamed readings after a number. Why lanes: blocks of different tables overlap in number, those of one table do not, so the

@@ -1,5 +1,7 @@
 //! The read side: what was, when, and what changed.
 
+use std::cell::{RefCell, RefMut};
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use deskside_proto::rows::Value;
 use deskside_proto::show;
 use deskside_proto::v1::{Kind, Outcome, Reading, TableSchema};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use zstd::bulk::Decompressor;
 
 use super::tidy::BLOCK_SPAN_MS;
 use super::{ChangeAt, RecordError, content, file};
@@ -17,15 +20,21 @@ use crate::collect::Registry;
 pub const CHANGES_MAX: usize = 20_000;
 
 /// The read side of a record.
-#[derive(Debug)]
 pub struct Reader {
-    db: Connection,
+    pub(super) db: Connection,
     registry: Arc<Registry>,
+    unfolder: RefCell<Decompressor<'static>>,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Reader").field("db", &self.db).finish_non_exhaustive()
+    }
 }
 
 impl Reader {
     pub(super) fn open(dir: &Path, registry: Arc<Registry>) -> Result<Self, RecordError> {
-        Ok(Self { db: file::read_only(dir)?, registry })
+        Ok(Self { db: file::read_only(dir)?, registry, unfolder: RefCell::new(content::unfolder()?) })
     }
 
     /// The collectors and descriptions that the record was opened with.
@@ -39,7 +48,7 @@ impl Reader {
             "SELECT runs.seq, form, content FROM tables JOIN runs ON runs.seq = tables.seq WHERE name = ?1",
         )?;
         let found = latest.query_row(params![table], run).optional()?;
-        found.map_or(Ok(None), |run| Ok(open(&run)?.pop()))
+        found.map_or(Ok(None), |run| Ok(self.opened(&run)?.pop()))
     }
 
     /// The reading of a table in force at a time.
@@ -50,7 +59,7 @@ impl Reader {
         )?;
         let found = before.query_row(params![id, at_ms], run).optional()?;
         let Some(run) = found else { return Ok(None) };
-        Ok(open(&run)?.into_iter().rev().find(|reading| reading.at_ms <= at_ms))
+        Ok(self.opened(&run)?.into_iter().rev().find(|reading| reading.at_ms <= at_ms))
     }
 
     /// Readings of a table within a window, both ends included, in order; of a state table beginning with the one in force at its begin.
@@ -74,7 +83,7 @@ impl Reader {
         )?;
         let mut runs = window.query(params![id, from_ms.saturating_sub(BLOCK_SPAN_MS), to_ms])?;
         while let Some(row) = runs.next()? {
-            open(&run(row)?)?
+            self.opened(&run(row)?)?
                 .into_iter()
                 .filter(|reading| (from_ms..=to_ms).contains(&reading.at_ms))
                 .for_each(&mut *each);
@@ -126,9 +135,27 @@ impl Reader {
         })
     }
 
-    fn table_id(&self, table: &str) -> Result<Option<i64>, RecordError> {
+    pub(super) fn table_id(&self, table: &str) -> Result<Option<i64>, RecordError> {
         let mut id = self.db.prepare_cached("SELECT id FROM tables WHERE name = ?1")?;
         Ok(id.query_row(params![table], |row| row.get(0)).optional()?)
+    }
+
+    /// From here on every read sees one and the same state of the file.
+    pub(super) fn hold(&self) -> Result<(), RecordError> {
+        if self.db.is_autocommit() {
+            self.db.execute_batch("BEGIN; SELECT 1 FROM meta LIMIT 1;")?;
+        }
+        Ok(())
+    }
+
+    /// What opens content; kept from one run to the next.
+    pub(super) fn unfolder(&self) -> RefMut<'_, Decompressor<'static>> {
+        self.unfolder.borrow_mut()
+    }
+
+    fn opened(&self, (seq, form, bytes): &(i64, i64, Vec<u8>)) -> Result<Vec<Reading>, RecordError> {
+        let readings = content::open(seq.cast_unsigned(), *form, bytes, &mut self.unfolder())?;
+        Ok(readings.into_iter().filter_map(|numbered| numbered.reading).collect())
     }
 }
 
@@ -154,9 +181,4 @@ fn differences(schema: &TableSchema, before: Option<&Reading>, now: &Reading) ->
 
 fn run(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Vec<u8>)> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-}
-
-fn open((seq, form, bytes): &(i64, i64, Vec<u8>)) -> Result<Vec<Reading>, RecordError> {
-    let readings = content::open(seq.cast_unsigned(), *form, bytes)?;
-    Ok(readings.into_iter().filter_map(|numbered| numbered.reading).collect())
 }

@@ -288,6 +288,7 @@ impl Record {
             "SELECT seq, at_ms, stream, form, content FROM runs WHERE table_id = ?1 AND loose AND seq < ?2 ORDER BY seq",
         )?;
         let mut rows = loose.query(params![table_id, latest_seq.cast_signed()])?;
+        let mut unfolder = content::unfolder()?;
         let (mut block, mut streamed, mut bytes): (Vec<Numbered>, bool, usize) = (Vec::new(), false, 0);
         while let Some(row) = rows.next()? {
             let (seq, at_ms, stream): (i64, i64, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -295,7 +296,7 @@ impl Record {
             if stream && seq > self.file.kept_seq && (now_ms - at_ms).abs() < SETTLED_MS {
                 return Ok((block, streamed, false));
             }
-            let opened = content::open(seq, row.get(3)?, &row.get::<_, Vec<u8>>(4)?)?;
+            let opened = content::open(seq, row.get(3)?, &row.get::<_, Vec<u8>>(4)?, &mut unfolder)?;
             bytes += opened.iter().map(prost::Message::encoded_len).sum::<usize>();
             if let (Some(first), Some(last)) = (block.first(), block.last()) {
                 let joins = stream == streamed && at_ms >= at(last) && at_ms - at(first) <= BLOCK_SPAN_MS;

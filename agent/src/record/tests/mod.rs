@@ -4,6 +4,7 @@ mod bad_days;
 mod bounds;
 mod model;
 mod remembering;
+mod windows;
 
 use std::path::Path;
 use std::sync::Arc;
