@@ -14,7 +14,7 @@ pub use audit::{Audit, AuditLine};
 pub use collections::{Collection, CollectionState, Collections};
 pub use devices::{Device, Devices, Enrolment, Greeting, NewDevice};
 pub use evidence::{CustodyEntry, EvidenceItem, EvidenceItems};
-pub use readings::{Arrival, Latest, Readings, Retention};
+pub use readings::{Arrival, Cursor, Latest, Order, Page, Readings, Retention, Window};
 pub use sqlite::Db;
 pub use technicians::{NewTechnician, Role, Technician, Technicians};
 pub use tickets::{NewTicket, Ticket, TicketChange, TicketEvent, TicketStatus, Tickets};

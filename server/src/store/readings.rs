@@ -34,6 +34,48 @@ pub struct Retention {
     pub bytes_max: u64,
 }
 
+/// What is asked of the past: readings of a table whose look began within a window by the device's clock, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Of one device; absent for all, one device after the other.
+    pub device: Option<Uuid>,
+    /// The table.
+    pub table: String,
+    /// Begin of the window.
+    pub from_ms: i64,
+    /// Its end.
+    pub to_ms: i64,
+    /// Which end of it comes first, for each device.
+    pub order: Order,
+}
+
+/// Which end of a window comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In the order of time.
+    OldestFirst,
+    /// Against it.
+    NewestFirst,
+}
+
+/// Where to go on. It stays good however long it is held, and whatever is kept or let go of meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    pub(super) device: i64,
+    pub(super) at_ms: i64,
+    pub(super) epoch: i64,
+    pub(super) seq: i64,
+}
+
+/// Some of what was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// What was found, each with its device.
+    pub found: Vec<(Uuid, T)>,
+    /// Where to go on; absent where there is no more.
+    pub next: Option<Cursor>,
+}
+
 /// The readings.
 #[async_trait]
 pub trait Readings: Send + Sync {
@@ -56,6 +98,16 @@ pub trait Readings: Send + Sync {
     /// Readings of a table whose look began within a window by the device's clock, both ends included. Of more than
     /// `limit`, the newest; oldest first.
     async fn history(&self, device: Uuid, table: &str, from_ms: i64, to_ms: i64, limit: u32) -> Result<Vec<Reading>>;
+
+    /// Readings within a window, at most `limit` of them and about 4 MiB, one at least if there is one. Rows are slices of what was
+    /// read, not copies. What is kept meanwhile may or may not be among the pages that follow; nothing comes twice.
+    async fn window(&self, window: Window, after: Option<Cursor>, limit: u32) -> Result<Page<Reading>>;
+
+    /// The latest of one table of every device that has it, at most `limit` and about 4 MiB of them.
+    async fn latest_all(&self, table: &str, after: Option<Cursor>, limit: u32) -> Result<Page<Latest>>;
+
+    /// From when on all that a device brought of a table is still held, by the device's clock; absent where nothing of it is.
+    async fn held_since(&self, device: Uuid, table: &str) -> Result<Option<i64>>;
 
     /// Keeps descriptions that an agent brought.
     async fn add_schemas(&self, schemas: Vec<TableSchema>, now_ms: i64) -> Result<()>;

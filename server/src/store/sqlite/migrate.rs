@@ -13,6 +13,7 @@ const STEPS: &[(u32, &str)] = &[
     (4, include_str!("migrations/0004_evidence.sql")),
     (5, include_str!("migrations/0005_cases.sql")),
     (6, include_str!("migrations/0006_probes.sql")),
+    (7, include_str!("migrations/0007_fleet.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {

@@ -12,6 +12,7 @@ mod readings;
 mod technicians;
 mod tickets;
 mod tokens;
+mod windows;
 mod writer;
 
 use std::{

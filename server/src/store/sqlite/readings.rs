@@ -8,12 +8,12 @@ use deskside_proto::{
     catalog,
     v1::{Batch, Numbered, Reading, TableSchema},
 };
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::{Db, device_no, devices};
-use crate::store::{Arrival, Latest, Readings, Retention};
+use super::{Db, device_no, devices, windows};
+use crate::store::{Arrival, Cursor, Latest, Page, Readings, Retention, Window};
 
 /// zstd's level: the quickest. Why: the gain of the next ones is small on what is small.
 const ZSTD_LEVEL: i32 = 1;
@@ -86,6 +86,20 @@ impl Readings for Db {
     async fn history(&self, device: Uuid, table: &str, from_ms: i64, to_ms: i64, limit: u32) -> Result<Vec<Reading>> {
         let table = table.to_owned();
         self.read(move |connection| history(connection, device, &table, (from_ms, to_ms), limit)).await
+    }
+
+    async fn window(&self, window: Window, after: Option<Cursor>, limit: u32) -> Result<Page<Reading>> {
+        self.read(move |connection| windows::window(connection, &window, after, limit)).await
+    }
+
+    async fn latest_all(&self, table: &str, after: Option<Cursor>, limit: u32) -> Result<Page<Latest>> {
+        let table = table.to_owned();
+        self.read(move |connection| windows::latest_all(connection, &table, after, limit)).await
+    }
+
+    async fn held_since(&self, device: Uuid, table: &str) -> Result<Option<i64>> {
+        let table = table.to_owned();
+        self.read(move |connection| windows::held_since(connection, device, &table)).await
     }
 
     async fn add_schemas(&self, schemas: Vec<TableSchema>, now_ms: i64) -> Result<()> {
@@ -229,15 +243,15 @@ fn history(
     Ok(readings)
 }
 
-fn unpacked(connection: &Connection, block: i64) -> Result<Batch> {
+pub(super) fn unpacked(connection: &Connection, block: i64) -> Result<Batch> {
     let mut statement = connection.prepare_cached("SELECT content FROM block WHERE no = ?1")?;
     let content: Vec<u8> = statement.query_row([block], |row| row.get(0))?;
     let bytes = zstd::bulk::decompress(&content, BLOCK_BYTES_MAX).context("opening a block of the store")?;
-    Ok(Batch::decode(bytes.as_slice())?)
+    Ok(Batch::decode(Bytes::from(bytes))?)
 }
 
-fn opened((bytes, checked_ms): (Vec<u8>, i64)) -> Result<Latest> {
-    Ok(Latest { reading: Reading::decode(bytes.as_slice())?, checked_ms })
+pub(super) fn opened((bytes, checked_ms): (Vec<u8>, i64)) -> Result<Latest> {
+    Ok(Latest { reading: Reading::decode(Bytes::from(bytes))?, checked_ms })
 }
 
 fn schema_hash(connection: &Connection, device: Uuid, table: &str) -> Result<Option<u64>> {

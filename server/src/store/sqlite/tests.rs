@@ -1,5 +1,7 @@
 //! Tests of the store on a real file.
 
+mod windows;
+
 use std::time::Duration;
 
 use deskside_proto::v1::{Outcome, Reading};
