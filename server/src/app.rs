@@ -18,7 +18,7 @@ pub use folder::{Folder, Lock};
 use crate::{
     case::Cases,
     config::Config,
-    desk::Desk,
+    desk::{Desk, Scratch},
     gateway::{self, CutReason, Gateway, GatewayParts, Staging, Switchboard},
     identity::{Authority, ServerTls},
     ingest::Ingest,
@@ -107,7 +107,8 @@ impl Server {
             policy: authority.sign_policy(config.policy(), Timestamp::now().as_millisecond())?,
             certificate_lifetime: config.agents.certificate_lifetime(),
         });
-        let desk = Desk::new(Arc::clone(&store), blobs, switchboard.clone(), cases.clone());
+        let scratch = Scratch::open(&folder.scratch(), config.evidence.attachment_bytes_max)?;
+        let desk = Desk::new(Arc::clone(&store), blobs, switchboard.clone(), cases.clone(), scratch);
 
         let (agents_listener, agents) = listen(config.agents.listen, "agents").await?;
         let (desk_listener, desk_address) = listen(config.desk.listen, "technicians").await?;

@@ -41,8 +41,13 @@ impl Blobs {
 
     /// Puts a file there, in pieces, replacing what lay there. Returns when it is durable.
     pub async fn put_file(&self, location: &str, file: &Path) -> Result<()> {
+        let source = tokio::fs::File::open(file).await.with_context(|| format!("storing {location}"))?;
+        self.put(location, source).await
+    }
+
+    /// The same of a file that stands at its beginning.
+    pub async fn put(&self, location: &str, mut source: tokio::fs::File) -> Result<()> {
         let named = || format!("storing {location}");
-        let mut source = tokio::fs::File::open(file).await.with_context(named)?;
         let mut upload = self.objects.put_multipart(&Location::from(location)).await.with_context(named)?;
         loop {
             let mut piece = Vec::with_capacity(PIECE_BYTES);

@@ -76,11 +76,13 @@ pub struct Evidence {
     pub url: Option<String>,
     /// Largest bundle that is taken in, bytes.
     pub bundle_bytes_max: u64,
+    /// Largest file that a technician may attach to a ticket, bytes.
+    pub attachment_bytes_max: u64,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
-        Self { url: None, bundle_bytes_max: 2 * 1024 * 1024 * 1024 }
+        Self { url: None, bundle_bytes_max: 2 * 1024 * 1024 * 1024, attachment_bytes_max: 256 * 1024 * 1024 }
     }
 }
 

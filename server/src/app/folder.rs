@@ -52,6 +52,11 @@ impl Folder {
         self.path.join("staging")
     }
 
+    /// Where what technicians attach waits until it is whole.
+    pub fn scratch(&self) -> PathBuf {
+        self.path.join("scratch")
+    }
+
     /// Evidence at rest: where the configuration says, or a folder in here.
     pub fn blobs(&self, config: &Config) -> Result<Blobs> {
         match &config.evidence.url {

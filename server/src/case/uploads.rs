@@ -35,8 +35,8 @@ impl Uploads for Cases {
         let item = EvidenceItem {
             id: Uuid::new_v4(),
             ticket: collection.ticket,
-            device: upload.device,
-            collection: collection.id,
+            device: Some(upload.device),
+            collection: Some(collection.id),
             name: file_name(collection.ticket, &device_name, upload.collection),
             size: upload.size,
             sha256: upload.sha256,

@@ -69,14 +69,26 @@ async fn list(mut desk: Desk, screen: Screen, ticket: u64) -> anyhow::Result<()>
 
 /// One item: name, size, hash, where it lies, and how to open it.
 pub(super) fn show(screen: Screen, item: &v1::Evidence) -> io::Result<()> {
-    let device = item.device.clone().unwrap_or_default();
-    let stored =
-        format!("  ticket {}, {}, stored {}", item.ticket, device.name, show::time(item.stored_ms, screen.now_ms));
+    let device = item.device.as_ref().map(|device| format!("{}, ", device.name)).unwrap_or_default();
+    let stored = format!("  ticket {}, {device}stored {}", item.ticket, show::time(item.stored_ms, screen.now_ms));
     let size = show::bytes(item.size as f64);
     screen.line(Line::default().plain("  ").bold(&item.name).plain(format!("  {size}")).dim(stored))?;
     screen.line(Line::default().dim(format!("    sha256 {}", item.sha256)))?;
     screen.line(Line::default().dim(format!("    in the evidence store: {}", item.location)))?;
-    screen.line(Line::default().plain(format!("    deskside evidence open {}", short(&item.id))))
+    screen.line(Line::default().plain(format!("    {}", next_step(item))))
+}
+
+/// How to go on: a bundle is opened, a log is asked, and anything else is fetched.
+fn next_step(item: &v1::Evidence) -> String {
+    const LOGS: [&str; 8] = [".evtx", ".ndjson", ".log", ".txt", ".gz", ".xz", ".bz2", ".zst"];
+    let (id, name) = (short(&item.id), item.name.to_lowercase());
+    if !item.collection_id.is_empty() {
+        format!("deskside evidence open {id}")
+    } else if LOGS.iter().any(|end| name.ends_with(end)) {
+        format!("deskside log --evidence {id}")
+    } else {
+        format!("deskside evidence get {id}")
+    }
 }
 
 fn short(id: &str) -> String {
@@ -106,12 +118,16 @@ fn exists(path: &Path) -> anyhow::Error {
 }
 
 /// Fetches an item into a temporary file of the folder; what does not have the size and hash that the server names is thrown away.
-async fn download(desk: &mut Desk, id: String, folder: &Path) -> anyhow::Result<(v1::Evidence, NamedTempFile)> {
+pub(super) async fn download(
+    desk: &mut Desk,
+    id: String,
+    folder: &Path,
+) -> anyhow::Result<(v1::Evidence, NamedTempFile)> {
     let mut file = NamedTempFile::new_in(folder).with_context(|| format!("writing in {}", folder.display()))?;
     let mut chunks = desk.get_evidence(GetEvidenceRequest { id }).await?.into_inner();
     let first = chunks.message().await?.context("the server sent nothing")?;
     let item = first.evidence.context("the server did not say what it sends")?;
-    let bar = screen::download(item.size, &item.name)?;
+    let bar = screen::transfer(item.size, &item.name)?;
     let (mut hash, mut size) = (digest::Context::new(&digest::SHA256), 0_u64);
     let mut bytes = first.bytes;
     loop {
@@ -142,6 +158,10 @@ async fn open(desk: &mut Desk, screen: Screen, id: String, output: Option<PathBu
         return Err(exists(path));
     }
     let (item, file) = download(desk, id, &std::env::temp_dir()).await?;
+    if item.collection_id.is_empty() {
+        let what = format!("{} was attached by hand and is no bundle", item.name);
+        return Err(Trouble::new(what, format!("`{}`", next_step(&item))).into());
+    }
     let mut bundle = bundle::open(File::open(file.path())?).map_err(|error| damaged(&format!("{error:#}")))?;
     if let Some(folder) = &output {
         bundle.unpack(folder)?;

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use connect::Desk;
 use screen::Screen;
 
+mod attach;
 mod bundle;
 mod capture;
 mod collect;
@@ -68,7 +69,7 @@ enum Command {
     Tail(tables::Tail),
     /// A device's log around a time, or between two.
     Logs(logs::Logs),
-    /// A log file of another system: .evtx, macOS' ndjson, text.
+    /// A log of another system, a file or attached to a ticket: .evtx, macOS' ndjson, text.
     Log(log::Log),
     /// Which tables there are, and what their columns mean.
     Tables(tables::Tables),
@@ -88,6 +89,8 @@ enum Command {
     Collection(collect::Collection),
     /// Recipes: what can be collected for which symptom.
     Recipes,
+    /// Attach a file from elsewhere to a ticket: an exported .evtx, a macOS log, packets, a photo.
+    Attach(attach::Attach),
     /// Evidence: list it, get it, open it.
     #[command(subcommand)]
     Evidence(evidence::Evidence),
@@ -112,7 +115,7 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
     let command = match arguments.command {
         Command::Login(login) => return login.run(&folder, screen).await,
         Command::Decode(decode) => return decode.run(screen),
-        Command::Log(log) => return log.run(screen),
+        Command::Log(log) => return log.run(&folder, screen).await,
         other => other,
     };
     let desk = connect::open(&config::read(&folder)?).await?;
@@ -138,6 +141,7 @@ impl Command {
             Self::Collect(collect) => collect.run(desk, screen).await,
             Self::Collection(collection) => collection.run(desk, screen).await,
             Self::Recipes => collect::recipes(desk, screen).await,
+            Self::Attach(attach) => attach.run(desk, screen).await,
             Self::Evidence(evidence) => evidence.run(desk, screen).await,
         }
     }

@@ -174,8 +174,8 @@ pub(super) fn spinner(message: &str) -> ProgressBar {
     bar
 }
 
-/// Bytes are coming.
-pub(super) fn download(bytes: u64, name: &str) -> anyhow::Result<ProgressBar> {
+/// Bytes are on their way.
+pub(super) fn transfer(bytes: u64, name: &str) -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
     Ok(ProgressBar::new(bytes).with_style(style).with_message(show::printable(name)))
 }

@@ -31,9 +31,13 @@ impl Desk {
         Ok(shown)
     }
 
-    async fn item_shown(&self, item: &EvidenceItem) -> Result<v1::Evidence> {
+    pub(super) async fn item_shown(&self, item: &EvidenceItem) -> Result<v1::Evidence> {
         let custody = self.store.custody(item.id).await?;
-        Ok(words::evidence(item, self.shown_by_id(item.device).await?, custody))
+        let device = match item.device {
+            Some(device) => self.shown_by_id(device).await?,
+            None => None,
+        };
+        Ok(words::evidence(item, device, custody))
     }
 
     /// The bytes of one item. That they were taken is durable before the first of them leaves.
@@ -42,7 +46,7 @@ impl Desk {
         let bytes = self.blobs.get(&item.location).await.map_err(internal)?;
         let deed = Deed {
             what: "export",
-            device: Some(item.device),
+            device: item.device,
             ticket: item.ticket,
             text: format!("{} ({})", item.name, item.id),
         };

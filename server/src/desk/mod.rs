@@ -1,6 +1,7 @@
 //! What a technician talks to: the gRPC service `Desk`. Every call says who asks, is checked and bounded here, and leaves a line in the audit log.
 
 mod asking;
+mod attaching;
 mod caller;
 mod collecting;
 mod evidence;
@@ -24,6 +25,7 @@ use crate::blobs::Blobs;
 use crate::case::Cases;
 use crate::gateway::Switchboard;
 use crate::store::Store;
+pub use attaching::Scratch;
 use known::Counts;
 
 /// Largest answer. Why: a case with its devices is one message, and may hold several long tables' states.
@@ -36,13 +38,14 @@ pub struct Desk {
     blobs: Blobs,
     switchboard: Switchboard,
     cases: Cases,
+    scratch: Scratch,
     counts: Counts,
 }
 
 impl Desk {
     /// On top of everything.
-    pub fn new(store: Arc<dyn Store>, blobs: Blobs, switchboard: Switchboard, cases: Cases) -> Self {
-        Self { store, blobs, switchboard, cases, counts: Counts::default() }
+    pub fn new(store: Arc<dyn Store>, blobs: Blobs, switchboard: Switchboard, cases: Cases, scratch: Scratch) -> Self {
+        Self { store, blobs, switchboard, cases, scratch, counts: Counts::default() }
     }
 
     /// As tonic serves it, with its bounds.

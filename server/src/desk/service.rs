@@ -2,13 +2,14 @@
 
 use deskside_proto::v1::desk_server::Desk as Contract;
 use deskside_proto::v1::{
-    AskRequest, CancelCollectionRequest, Case, Catalogue, CollectRequest, Collection, GetCaseRequest, GetDeviceReply,
-    GetDeviceRequest, GetEvidenceRequest, ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest,
-    ListRecipesReply, ListRecipesRequest, ListSignaturesReply, ListSignaturesRequest, ListTablesRequest,
-    ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest, RunProbeRequest, ShowReply, ShowRequest,
-    TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply, WhoAmIRequest,
+    AskRequest, AttachChunk, AttachReply, CancelCollectionRequest, Case, Catalogue, CollectRequest, Collection,
+    GetCaseRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest, ListDevicesReply, ListDevicesRequest,
+    ListEvidenceReply, ListEvidenceRequest, ListRecipesReply, ListRecipesRequest, ListSignaturesReply,
+    ListSignaturesRequest, ListTablesRequest, ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest,
+    RunProbeRequest, ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest,
+    WhoAmIReply, WhoAmIRequest,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::asking::AnswerStream;
 use super::caller::Deed;
@@ -120,6 +121,11 @@ impl Contract for Desk {
     async fn list_recipes(&self, request: Request<ListRecipesRequest>) -> Answered<ListRecipesReply> {
         self.caller(&request, Role::Viewer).await?;
         Ok(Response::new(ListRecipesReply { recipes: recipes::all().iter().map(words::recipe).collect() }))
+    }
+
+    async fn attach(&self, request: Request<Streaming<AttachChunk>>) -> Answered<AttachReply> {
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.attach_to(&caller, request.into_inner()).await?))
     }
 
     async fn list_evidence(&self, request: Request<ListEvidenceRequest>) -> Answered<ListEvidenceReply> {

@@ -1,5 +1,7 @@
 //! The desk over a real connection, on a real store, with the gateway's switchboard in place of a network of agents.
 
+mod attaching;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
-use super::Desk;
+use super::{Desk, Scratch};
 use crate::blobs::Blobs;
 use crate::case::{Cases, now_ms};
 use crate::gateway::{Call, StoredUpload, Switchboard, Uploads};
@@ -55,7 +57,8 @@ impl House {
         let shared: Arc<dyn Store> = store.clone();
         let cases = Cases::start(shared.clone(), switchboard.clone()).await.unwrap();
         let blobs = Blobs::folder(&folder.path().join("evidence")).unwrap();
-        let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone());
+        let scratch = Scratch::open(&folder.path().join("scratch"), 4 * 1024 * 1024).unwrap();
+        let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone(), scratch);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(

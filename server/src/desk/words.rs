@@ -74,7 +74,7 @@ pub(super) fn evidence(item: &EvidenceItem, device: Option<v1::Device>, custody:
         id: item.id.to_string(),
         ticket: item.ticket,
         device,
-        collection_id: item.collection.to_string(),
+        collection_id: item.collection.map(|id| id.to_string()).unwrap_or_default(),
         name: item.name.clone(),
         size: item.size,
         sha256: item.sha256.clone(),

@@ -4,6 +4,8 @@ use anyhow::Result;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::TicketEvent;
+
 /// An immutable item attached to a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct EvidenceItem {
@@ -11,10 +13,10 @@ pub struct EvidenceItem {
     pub id: Uuid,
     /// The ticket's number.
     pub ticket: u64,
-    /// The device it is from.
-    pub device: Uuid,
-    /// The collection that asked for it.
-    pub collection: Uuid,
+    /// The device it is from; none where a technician attached it and named none.
+    pub device: Option<Uuid>,
+    /// The collection that asked for it; none where a technician attached it.
+    pub collection: Option<Uuid>,
     /// File name.
     pub name: String,
     /// Size in bytes.
@@ -34,10 +36,21 @@ pub struct CustodyEntry {
     pub at_ms: i64,
     /// Who: a technician's name, a device's, or "server".
     pub who: String,
-    /// asked, collected, stored, viewed, exported.
+    /// asked, collected, attached, stored, viewed, exported.
     pub what: String,
     /// The words.
     pub text: String,
+}
+
+/// An item that a technician attaches, with what is written down with it.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// The item; its device is linked to the ticket.
+    pub item: EvidenceItem,
+    /// How it came to be.
+    pub custody: Vec<CustodyEntry>,
+    /// The story of it.
+    pub events: Vec<TicketEvent>,
 }
 
 /// The items.
@@ -48,6 +61,10 @@ pub trait EvidenceItems: Send + Sync {
 
     /// Items whose identity begins with these characters.
     async fn find_evidence(&self, id: &str) -> Result<Vec<EvidenceItem>>;
+
+    /// Attaches an item to its ticket, in one transaction. An item of the ticket that has the same SHA-256 is answered instead, and nothing is
+    /// attached.
+    async fn attach(&self, attachment: Attachment) -> Result<Option<EvidenceItem>>;
 
     /// An item's custody, oldest first.
     async fn custody(&self, id: Uuid) -> Result<Vec<CustodyEntry>>;

@@ -13,7 +13,7 @@ mod tokens;
 pub use audit::{Audit, AuditLine};
 pub use collections::{Collection, CollectionState, Collections};
 pub use devices::{Device, Devices, Enrolment, Greeting, NewDevice};
-pub use evidence::{CustodyEntry, EvidenceItem, EvidenceItems};
+pub use evidence::{Attachment, CustodyEntry, EvidenceItem, EvidenceItems};
 pub use readings::{Arrival, Cursor, Latest, Order, Page, Readings, Retention, Window};
 pub use sqlite::Db;
 pub use technicians::{NewTechnician, Role, Technician, Technicians};

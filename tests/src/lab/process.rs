@@ -168,9 +168,18 @@ impl Server {
 
     /// A technician, logged in.
     pub fn technician(&self, folder: &Path) -> anyhow::Result<Technician> {
+        self.person(folder, "anna", "admin")
+    }
+
+    /// One who may look and nothing else, logged in.
+    pub fn viewer(&self, folder: &Path) -> anyhow::Result<Technician> {
+        self.person(folder, "vera", "viewer")
+    }
+
+    fn person(&self, folder: &Path, name: &str, role: &str) -> anyhow::Result<Technician> {
         let address = self.listen.1.to_string();
-        let login = self.says(&["technician", "add", "anna", "--role", "admin", "--address", &address])?;
-        let technician = Technician { home: folder.join("desk"), namespace: self.namespace.clone() };
+        let login = self.says(&["technician", "add", name, "--role", role, "--address", &address])?;
+        let technician = Technician { home: folder.join(format!("desk-{name}")), namespace: self.namespace.clone() };
         technician.says(&["login", login.trim()])?;
         Ok(technician)
     }

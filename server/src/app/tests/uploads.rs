@@ -84,7 +84,7 @@ async fn a_bundle_is_stored_attached_and_told_of_again_to_one_who_missed_it() {
     upload.send(&content).await;
     assert!(upload.state().await.unwrap().stored);
     let items = world.store().evidence(None).await.unwrap();
-    assert_eq!((items.len(), items[0].size, items[0].collection), (1, content.len() as u64, collection));
+    assert_eq!((items.len(), items[0].size, items[0].collection), (1, content.len() as u64, Some(collection)));
     let blobs = world.server.folder.blobs(&Config::default()).unwrap();
     let back: Vec<_> = blobs.get(&items[0].location).await.unwrap().try_collect().await.unwrap();
     assert_eq!(back.concat(), content);

@@ -1,6 +1,7 @@
-//! `deskside log`: a log that another system wrote, read from a file; no server is asked.
+//! `deskside log`: a log that another system wrote, read from a file or from evidence that was attached to a ticket.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use deskside_proto::v1::{LogEvent, TableSchema};
@@ -9,7 +10,7 @@ use prost::Message;
 
 use super::screen::{self, Line, Screen};
 use super::trouble::Trouble;
-use super::when;
+use super::{config, connect, evidence, when};
 use open::{Form, Opened};
 
 mod apple;
@@ -21,11 +22,15 @@ mod windows;
 /// Longest text of one entry; what is longer is cut and marked with its real size.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
-/// A log file: a Windows event log (.evtx), macOS' `log show --style ndjson`, or text; packed with gzip too.
+/// A log of another system, a file or attached to a ticket: a Windows event log (.evtx), macOS' `log show --style ndjson`, or text; packed with gzip too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Log {
     /// The file.
-    file: PathBuf,
+    #[arg(required_unless_present = "evidence")]
+    file: Option<PathBuf>,
+    /// Not a file but an attached item of evidence: its id, or a beginning of it.
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    evidence: Option<String>,
     /// Only this priority and more urgent ones: 0 to 7, or err, warning, info …; entries without one are told as well.
     #[arg(long, value_parser = when::priority, default_value = "7")]
     priority: u32,
@@ -61,14 +66,24 @@ impl Unread {
 }
 
 impl Log {
-    pub(super) fn run(self, screen: Screen) -> anyhow::Result<()> {
+    pub(super) async fn run(self, home: &Path, screen: Screen) -> anyhow::Result<()> {
+        if let Some(id) = self.evidence.clone() {
+            let mut desk = connect::open(&config::read(home)?).await?;
+            let (item, file) = evidence::download(&mut desk, id, &std::env::temp_dir()).await?;
+            let opened = open::known(File::open(file.path())?, &item.name)?;
+            return self.ask(opened, &item.name, screen);
+        }
+        let path = self.file.as_deref().context("neither a file nor evidence is named")?;
+        self.ask(open::open(path)?, &path.display().to_string(), screen)
+    }
+
+    /// Tells the entries that are wanted.
+    fn ask(&self, opened: Opened, source: &str, screen: Screen) -> anyhow::Result<()> {
         let schema = catalog::table("log_events").context("the catalogue lacks the table of log entries")?;
-        let source = self.file.display().to_string();
         let wanted = self.text.to_lowercase();
         let (mut entries, mut told) = (0_u64, 0_u64);
-        let opened = open::open(&self.file)?;
         let form = opened.form;
-        let unread = read(opened, &source, &mut |event| {
+        let unread = read(opened, source, &mut |event| {
             entries += 1;
             if !self.wants(&event, &wanted) {
                 return Ok(());

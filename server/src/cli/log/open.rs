@@ -46,7 +46,12 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Opened> {
     if !about.is_file() {
         return Err(Trouble::new(format!("{name} is not a file"), "name a file").into());
     }
-    let mut file = File::open(path).with_context(|| format!("reading {name}"))?;
+    let file = File::open(path).with_context(|| format!("reading {name}"))?;
+    known(file, &name.to_string())
+}
+
+/// The same of a file that is open, whatever lies behind it.
+pub(super) fn known(mut file: File, name: &str) -> anyhow::Result<Opened> {
     if head(&mut file)?.starts_with(GZIP) {
         file = unpack(file, UNPACKED_BYTES_MAX).with_context(|| format!("unpacking {name}"))?;
     }

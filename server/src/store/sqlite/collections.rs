@@ -1,6 +1,6 @@
 //! Collections in SQLite.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use deskside_proto::v1::{PartOutcome, UploadBegin};
 use prost::Message;
@@ -69,8 +69,9 @@ impl Collections for Db {
     async fn evidence_stored(&self, item: &EvidenceItem, parts: Vec<PartOutcome>, device_name: &str) -> Result<bool> {
         let (item, device_name) = (item.clone(), device_name.to_owned());
         self.write(move |tx| {
-            let Some(asked) = one(tx, item.collection)? else { return Ok(false) };
-            if asked.state.ended() || asked.evidence.is_some() || asked.device != item.device {
+            let collection = item.collection.context("an item that was stored answers a collection")?;
+            let Some(asked) = one(tx, collection)? else { return Ok(false) };
+            if asked.state.ended() || asked.evidence.is_some() || Some(asked.device) != item.device {
                 return Ok(false);
             }
             evidence::insert(tx, &item)?;
@@ -125,7 +126,7 @@ fn custody(asked: &Collection, item: &EvidenceItem, device_name: &str) -> [Custo
         |at_ms, who: &str, what: &str, text: String| CustodyEntry { at_ms, who: who.into(), what: what.into(), text };
     [
         entry(asked.asked_ms, &asked.asked_by, "asked", format!("for ticket {}", asked.ticket)),
-        entry(item.stored_ms, device_name, "collected", format!("by device {}", item.device)),
+        entry(item.stored_ms, device_name, "collected", format!("by device {}", asked.device)),
         entry(item.stored_ms, "server", "stored", format!("at {}, SHA-256 {}", item.location, item.sha256)),
     ]
 }

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use async_trait::async_trait;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
-use super::{Db, uuid};
-use crate::store::{CustodyEntry, EvidenceItem, EvidenceItems};
+use super::{Db, tickets, uuid};
+use crate::store::{Attachment, CustodyEntry, EvidenceItem, EvidenceItems};
 
 /// Shortest beginning of an id that is looked for.
 const PREFIX_CHARS_MIN: usize = 4;
@@ -38,6 +38,27 @@ impl EvidenceItems for Db {
         .await
     }
 
+    async fn attach(&self, attachment: Attachment) -> Result<Option<EvidenceItem>> {
+        self.write(move |tx| {
+            let Attachment { item, custody, events } = attachment;
+            if let Some(same) = same(tx, &item)? {
+                return Ok(Some(same));
+            }
+            insert(tx, &item)?;
+            for entry in &custody {
+                insert_custody(tx, item.id, entry)?;
+            }
+            if let Some(device) = item.device {
+                tickets::link(tx, item.ticket, device)?;
+            }
+            for event in &events {
+                tickets::insert_event(tx, item.ticket, event)?;
+            }
+            Ok(None)
+        })
+        .await
+    }
+
     async fn custody(&self, id: Uuid) -> Result<Vec<CustodyEntry>> {
         self.read(move |connection| {
             let mut statement = connection
@@ -63,8 +84,8 @@ pub(super) fn insert(tx: &Transaction<'_>, item: &EvidenceItem) -> Result<()> {
         params![
             item.id.to_string(),
             item.ticket.cast_signed(),
-            item.device.to_string(),
-            item.collection.to_string(),
+            item.device.map(|id| id.to_string()),
+            item.collection.map(|id| id.to_string()),
             item.name,
             item.size.cast_signed(),
             item.sha256,
@@ -73,6 +94,13 @@ pub(super) fn insert(tx: &Transaction<'_>, item: &EvidenceItem) -> Result<()> {
         ],
     )?;
     Ok(())
+}
+
+/// The item of the same ticket with the same content.
+fn same(tx: &Transaction<'_>, item: &EvidenceItem) -> Result<Option<EvidenceItem>> {
+    let mut statement =
+        tx.prepare_cached(&format!("{SELECT} WHERE ticket = ?1 AND sha256 = ?2 ORDER BY no LIMIT 1"))?;
+    Ok(statement.query_row(params![item.ticket.cast_signed(), item.sha256], read).optional()?)
 }
 
 /// Writes a line of custody.
@@ -88,12 +116,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<EvidenceItem> {
     Ok(EvidenceItem {
         id: uuid(&row.get::<_, String>(0)?)?,
         ticket: row.get::<_, i64>(1)?.cast_unsigned(),
-        device: uuid(&row.get::<_, String>(2)?)?,
-        collection: uuid(&row.get::<_, String>(3)?)?,
+        device: optional(row, 2)?,
+        collection: optional(row, 3)?,
         name: row.get(4)?,
         size: row.get::<_, i64>(5)?.cast_unsigned(),
         sha256: row.get(6)?,
         stored_ms: row.get(7)?,
         location: row.get(8)?,
     })
+}
+
+fn optional(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
+    row.get::<_, Option<String>>(column)?.as_deref().map(uuid).transpose()
 }

@@ -14,9 +14,15 @@ const STEPS: &[(u32, &str)] = &[
     (5, include_str!("migrations/0005_cases.sql")),
     (6, include_str!("migrations/0006_probes.sql")),
     (7, include_str!("migrations/0007_fleet.sql")),
+    (8, include_str!("migrations/0008_attached.sql")),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+    migrate_to(connection, u32::MAX)
+}
+
+/// The same, up to a step.
+pub(super) fn migrate_to(connection: &mut Connection, last: u32) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY) STRICT")?;
     let done: BTreeSet<u32> = transaction
@@ -28,7 +34,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
         done.iter().all(|number| *number <= newest),
         "this store was written by a newer deskside-server; run that one, or restore a backup"
     );
-    for (number, sql) in STEPS.iter().filter(|(number, _sql)| !done.contains(number)) {
+    for (number, sql) in STEPS.iter().filter(|(number, _sql)| *number <= last && !done.contains(number)) {
         transaction.execute_batch(sql).with_context(|| format!("migration {number}"))?;
         transaction.execute("INSERT INTO migration VALUES (?1)", [number])?;
     }

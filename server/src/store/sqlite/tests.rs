@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::store::{
-    Arrival, CustodyEntry, Devices, EvidenceItems, Greeting, NewDevice, NewTechnician, NewToken, Readings, Retention,
-    Role, Technicians, TokenRefusal, Tokens,
+    Arrival, Attachment, CustodyEntry, Devices, EvidenceItem, EvidenceItems, Greeting, NewDevice, NewTechnician,
+    NewTicket, NewToken, Readings, Retention, Role, Technicians, Tickets, TokenRefusal, Tokens,
 };
 
 fn open(folder: &tempfile::TempDir) -> Db {
@@ -206,11 +206,11 @@ async fn a_technicians_new_token_voids_the_old_one() {
 async fn evidence_and_custody_cannot_be_changed_even_by_hand() {
     let folder = tempfile::tempdir().unwrap();
     let db = open(&folder);
-    let item = crate::store::EvidenceItem {
+    let item = EvidenceItem {
         id: Uuid::new_v4(),
         ticket: 7,
-        device: Uuid::new_v4(),
-        collection: Uuid::new_v4(),
+        device: Some(Uuid::new_v4()),
+        collection: Some(Uuid::new_v4()),
         name: "a.zip".into(),
         size: 3,
         sha256: "00".into(),
@@ -229,6 +229,59 @@ async fn evidence_and_custody_cannot_be_changed_even_by_hand() {
     assert_eq!(db.custody(item.id).await.unwrap(), [entry]);
     assert_eq!(db.evidence(Some(8)).await.unwrap(), []);
     assert_eq!(db.evidence(Some(7)).await.unwrap(), [item]);
+}
+
+#[tokio::test]
+async fn a_file_is_attached_once_to_a_ticket_and_links_its_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let device = enrolled(&db, "a").await;
+    let ticket = db.open_ticket(NewTicket { title: "t".into(), ..NewTicket::default() }, Vec::new(), 1).await.unwrap();
+    let attachment = |ticket: u64, device| Attachment {
+        item: EvidenceItem {
+            id: Uuid::new_v4(),
+            ticket,
+            device,
+            collection: None,
+            name: "a.evtx".into(),
+            size: 3,
+            sha256: "00".into(),
+            stored_ms: 1,
+            location: "7/00".into(),
+        },
+        custody: vec![CustodyEntry { at_ms: 1, who: "ann".into(), what: "attached".into(), text: String::new() }],
+        events: Vec::new(),
+    };
+    let first = attachment(ticket.number, Some(device));
+    assert_eq!(db.attach(first.clone()).await.unwrap(), None);
+    assert_eq!(db.attach(attachment(ticket.number, None)).await.unwrap().as_ref(), Some(&first.item));
+    assert_eq!(db.custody(first.item.id).await.unwrap(), first.custody);
+    let ticket = db.ticket(ticket.number).await.unwrap().unwrap();
+    assert_eq!((ticket.evidence, ticket.devices), (1, vec![device]));
+    let other = db.open_ticket(NewTicket::default(), Vec::new(), 1).await.unwrap();
+    assert_eq!(db.attach(attachment(other.number, None)).await.unwrap(), None, "another ticket may have it too");
+}
+
+#[tokio::test]
+async fn evidence_of_a_store_from_before_attachments_is_kept_with_its_custody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut old = Connection::open(&path).unwrap();
+    migrate::migrate_to(&mut old, 7).unwrap();
+    old.execute_batch(
+        "INSERT INTO evidence (id, ticket, device, collection, name, size, sha256, stored_ms, location)
+         VALUES ('6e1d2a0c-0f0e-4d0b-8a51-0a4d52a2c001', 1, '6e1d2a0c-0f0e-4d0b-8a51-0a4d52a2c002',
+                 '6e1d2a0c-0f0e-4d0b-8a51-0a4d52a2c003', 'a.zip', 3, '00', 1, '1/a.zip');
+         INSERT INTO custody (evidence, at_ms, who, what, words)
+         VALUES ('6e1d2a0c-0f0e-4d0b-8a51-0a4d52a2c001', 1, 'ann', 'asked', '');",
+    )
+    .unwrap();
+    drop(old);
+    let db = open(&folder);
+    let item = db.evidence(None).await.unwrap().remove(0);
+    assert!(item.device.is_some() && item.collection.is_some());
+    assert_eq!(db.custody(item.id).await.unwrap().len(), 1);
+    assert!(db.write(|tx| Ok(tx.execute("UPDATE evidence SET size = 4", [])?)).await.is_err());
 }
 
 #[tokio::test]

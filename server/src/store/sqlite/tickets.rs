@@ -119,7 +119,8 @@ pub(super) fn insert_event(tx: &Transaction<'_>, number: u64, event: &TicketEven
     Ok(())
 }
 
-fn link(tx: &Transaction<'_>, number: u64, device: Uuid) -> Result<()> {
+/// Links a device; one that is linked already stays so.
+pub(super) fn link(tx: &Transaction<'_>, number: u64, device: Uuid) -> Result<()> {
     tx.execute(
         "INSERT INTO ticket_device (ticket, device) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
         params![number.cast_signed(), device.to_string()],

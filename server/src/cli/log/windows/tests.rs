@@ -102,3 +102,12 @@ proptest::proptest! {
         proptest::prop_assert!(told.is_err() || told.is_ok_and(|(events, _unread)| events.len() < 10_000));
     }
 }
+
+/// What scenarios attach: the sample as it is made here, packed with gzip.
+#[test]
+fn the_log_of_the_scenarios_is_the_sample() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/logs/windows.evtx.gz");
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(File::open(path).unwrap()).read_to_end(&mut unpacked).unwrap();
+    assert!(unpacked == sample(), "it is to be made anew");
+}
