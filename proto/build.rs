@@ -10,6 +10,7 @@ use prost_reflect::{
 const FILES: &[&str] = &[
     "catalog",
     "reading",
+    "query",
     "agent",
     "desk",
     "hardware",
@@ -47,6 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure()
         .bytes(".deskside.v1.Reading.rows")
+        // Why: each event of the uplink would be as large as a question or an answer.
+        .boxed(".deskside.v1.Command.kind.query")
+        .boxed(".deskside.v1.Answer.result")
         .btree_map(".deskside.v1")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())

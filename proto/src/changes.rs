@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::catalog;
 use crate::rows::{self, RowError, Value};
-use crate::v1::TableSchema;
+use crate::show;
+use crate::v1::{Outcome, Reading, TableSchema};
 
 /// One difference between two readings.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,44 @@ pub struct Change {
     pub old: Value,
     /// After; `Null` where the row went.
     pub new: Value,
+}
+
+/// Follows one state table of one device from reading to reading, in order of time.
+#[derive(Debug, Default)]
+pub struct Walk {
+    seen: Option<Reading>,
+    outcome: Option<Outcome>,
+}
+
+impl Walk {
+    /// What the reading says that the ones before did not. The first one is where the walk begins, and a look that did not see the machine
+    /// says nothing of its rows.
+    pub fn step(&mut self, schema: &TableSchema, reading: Reading) -> Result<Vec<Change>, RowError> {
+        let now = reading.outcome();
+        let turned = self.outcome.filter(|before| saw(*before) != saw(now));
+        let mut found: Vec<Change> = turned.map(|before| turn(before, now)).into_iter().collect();
+        self.outcome = Some(now);
+        if !saw(now) {
+            return Ok(found);
+        }
+        if let Some(before) = &self.seen {
+            let partial = [before, &reading].iter().any(|reading| reading.outcome() == Outcome::Partial);
+            let differ = between(schema, &before.rows, &reading.rows)?;
+            found.extend(differ.into_iter().filter(|change| !(partial && change.column.is_empty())));
+        }
+        self.seen = Some(reading);
+        Ok(found)
+    }
+}
+
+/// Whether a look saw the machine. Why: what could not be looked at has not gone away.
+pub fn saw(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Ok | Outcome::Empty | Outcome::Partial)
+}
+
+fn turn(before: Outcome, now: Outcome) -> Change {
+    let text = |outcome| Value::Text(show::outcome(outcome).into());
+    Change { key: String::new(), column: "outcome".into(), old: text(before), new: text(now) }
 }
 
 /// All differences, in the order of the keys. Columns marked as noise do not count.

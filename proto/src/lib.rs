@@ -6,9 +6,11 @@ pub mod codes;
 pub mod first_contact;
 pub mod invite;
 pub mod log_line;
+pub mod moment;
 pub mod probes;
 pub mod rows;
 pub mod show;
+pub mod sql;
 
 /// What stands before a policy's bytes where they are signed, so that the signature fits nothing else that the authority signs.
 pub const POLICY_SIGNED: &[u8] = b"deskside policy v1\0";

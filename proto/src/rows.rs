@@ -114,6 +114,11 @@ pub struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
+    /// The payload of a length-delimited field; nothing for another.
+    pub(crate) fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
     /// The payload where it is text.
     pub fn text(&self) -> Option<&'a str> {
         (self.wire == WireType::LengthDelimited).then(|| std::str::from_utf8(self.payload).ok()).flatten()

@@ -154,7 +154,8 @@ fn scaled(number: f64, unit: &str) -> String {
     }
 }
 
-fn json_value(value: &Value) -> serde_json::Value {
+/// A value as JSON: bytes as hex, a list as an array.
+pub fn json_value(value: &Value) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),

@@ -93,6 +93,7 @@ impl Means {
             Some(Kind::Pack(pack)) => self.pack(pack, &reply).await,
             Some(Kind::Follow(follow)) => self.follow(follow, &reply).await,
             Some(Kind::Probe(probe)) => self.probe(probe, &reply).await,
+            Some(Kind::Query(_)) => Err(anyhow::anyhow!("this agent answers no questions in SQL; update it")),
             None => Err(anyhow::anyhow!("this agent does not know what is asked; update it")),
         };
         let error = done.err().map(|error| format!("{error:#}")).unwrap_or_default();
