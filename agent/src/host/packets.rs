@@ -46,9 +46,9 @@ pub struct Packet<'a> {
 
 /// A tap that is open. It is closed with this.
 pub trait Packets: Send {
-    /// Hands over what has come, each packet once; waits that long where nothing has. It returns after a bounded number, or with the first
-    /// error of `each`.
-    fn take(&mut self, wait: Duration, each: &mut dyn FnMut(&Packet<'_>) -> io::Result<()>) -> io::Result<()>;
+    /// Hands over what has come, each packet once, and says how many; waits that long where nothing has. It returns after a bounded number, or
+    /// with the first error of `each`.
+    fn take(&mut self, wait: Duration, each: &mut dyn FnMut(&Packet<'_>) -> io::Result<()>) -> io::Result<usize>;
     /// Packets that the filter let through since the tap was opened, and those of them that were dropped because nobody fetched them in time.
     fn counted(&mut self) -> io::Result<(u64, u64)>;
 }

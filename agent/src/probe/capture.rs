@@ -16,6 +16,7 @@ use crate::collect::Rows;
 use crate::host::{BpfInstruction, Host, Packet, Packets, Tap};
 use pcapng::{Captured, Counted, File};
 use plan::Plan;
+use program::Condition;
 
 mod filter;
 mod links;
@@ -29,8 +30,14 @@ mod tests;
 /// Longer than the longest capture.
 pub(super) const CAPTURE: Probe = Probe { table: Capture::TABLE, deadline: Duration::from_secs(330), run };
 
-/// Between two looks at whether somebody still waits.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks at whether somebody still waits: so soon it ends when nobody does.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What came before the end and is not handed over yet is waited for, twice as long as the kernel holds it.
+const LAST_WAIT: Duration = Duration::from_millis(20);
+
+/// And fetched for so long at most.
+const LAST_MS: i64 = 2_000;
 
 /// Between two words on how far it is.
 const TELL_EVERY_MS: i64 = 1_000;
@@ -58,14 +65,11 @@ fn run(host: &dyn Host, asked: &Asked, steps: &mut Steps<'_>) -> anyhow::Result<
     Ok(Rows::one(course.end(host, errand)?))
 }
 
-/// The filter that was asked for, and the agent's own connections taken out.
+/// The filter that was asked for, and the agent's own connections and what would be seen twice taken out.
 fn program(host: &dyn Host, plan: &Plan) -> Result<Vec<BpfInstruction>, String> {
-    let condition = match (own::connections(host), plan.condition.clone()) {
-        (Some(own), Some(asked)) => Some(own.negated().and(asked)),
-        (Some(own), None) => Some(own.negated()),
-        (None, asked) => asked,
-    };
-    program::program(condition.as_ref(), plan.snaplen)
+    let left_out = [Some(Condition::sent_over_loopback()), own::connections(host)].into_iter().flatten();
+    let conditions = left_out.map(Condition::negated).chain(plan.condition.clone());
+    program::program(conditions.reduce(Condition::and).as_ref(), plan.snaplen)
 }
 
 /// Why it ended.
@@ -87,6 +91,7 @@ struct Course<'a> {
     written: u64,
     strange: u64,
     begun_ms: i64,
+    until_ms: i64,
     ended: Option<Ended>,
 }
 
@@ -103,6 +108,7 @@ impl<'a> Course<'a> {
         let file =
             File::begin(out, &errand.words(&plan.words()), application).context("beginning the capture's file")?;
         let links = links::Links::ask(host);
+        let begun_ms = host.now_ms();
         let mut course = Self {
             plan,
             packets,
@@ -111,7 +117,8 @@ impl<'a> Course<'a> {
             known: BTreeMap::new(),
             written: 0,
             strange: 0,
-            begun_ms: host.now_ms(),
+            begun_ms,
+            until_ms: begun_ms.saturating_add(i64::from(plan.seconds) * 1_000),
             ended: None,
         };
         if let Some(link) = plan.interface.as_deref().and_then(|name| course.links.named(name)) {
@@ -122,13 +129,11 @@ impl<'a> Course<'a> {
 
     fn run(&mut self, host: &dyn Host, steps: &mut Steps<'_>) -> anyhow::Result<()> {
         let mut told_ms = self.begun_ms;
-        let until_ms = self.begun_ms.saturating_add(i64::from(self.plan.seconds) * 1_000);
         while self.ended.is_none() {
             steps.still_wanted()?;
             let now_ms = host.now_ms();
-            if now_ms >= until_ms || now_ms < self.begun_ms {
-                self.ended = Some(Ended::Time);
-                break;
+            if now_ms < self.begun_ms || now_ms >= self.until_ms {
+                return self.rest(host, steps);
             }
             if now_ms - told_ms >= TELL_EVERY_MS {
                 told_ms = now_ms;
@@ -137,14 +142,24 @@ impl<'a> Course<'a> {
                 let bytes = show::bytes(self.file.bytes() as f64);
                 steps.tell(format!("{seconds} s: {} packets, {bytes}, {dropped} dropped", self.written))?;
             }
-            let left = Duration::from_millis((until_ms - now_ms).unsigned_abs());
+            let left = Duration::from_millis((self.until_ms - now_ms).unsigned_abs());
             self.take(left.min(LOOK_EVERY))?;
         }
         Ok(())
     }
 
-    /// Packets of one batch. Why the tap is put aside: it lends its packets to the file.
-    fn take(&mut self, wait: Duration) -> anyhow::Result<()> {
+    /// What came in time and still waits in the kernel.
+    fn rest(&mut self, host: &dyn Host, steps: &mut Steps<'_>) -> anyhow::Result<()> {
+        let last_ms = host.now_ms().saturating_add(LAST_MS);
+        while self.ended.is_none() && self.take(LAST_WAIT)? > 0 && host.now_ms() < last_ms {
+            steps.still_wanted()?;
+        }
+        self.ended.get_or_insert(Ended::Time);
+        Ok(())
+    }
+
+    /// Packets of one block. Why the tap is put aside: it lends its packets to the file.
+    fn take(&mut self, wait: Duration) -> anyhow::Result<usize> {
         let mut packets = std::mem::replace(&mut self.packets, Box::new(Closed));
         let taken = packets.take(wait, &mut |packet| self.add(packet));
         self.packets = packets;
@@ -152,6 +167,9 @@ impl<'a> Course<'a> {
     }
 
     fn add(&mut self, packet: &Packet<'_>) -> io::Result<()> {
+        if packet.at_ns / 1_000_000 >= self.until_ms.unsigned_abs() {
+            self.ended.get_or_insert(Ended::Time);
+        }
         if self.ended.is_some() {
             return Ok(());
         }
@@ -204,17 +222,10 @@ impl<'a> Course<'a> {
         let now_ms = host.now_ms();
         let mut delivered: Vec<(u32, u64)> = self.known.values().flatten().copied().collect();
         delivered.sort_unstable();
-        let one = delivered.len() == 1;
-        let counts: Vec<Counted> = delivered
-            .iter()
-            .map(|(_number, delivered)| Counted {
-                accepted: one.then_some(passed),
-                dropped: one.then_some(dropped),
-                delivered: *delivered,
-            })
-            .collect();
+        let counts: Vec<u64> = delivered.into_iter().map(|(_number, delivered)| delivered).collect();
         let at_ns = now_ms.unsigned_abs().saturating_mul(1_000_000);
-        let (bytes, hash) = self.file.finish(at_ns, &counts).context("writing the capture's file")?;
+        let told = Counted { accepted: passed, dropped };
+        let (bytes, hash) = self.file.finish(at_ns, told, &counts).context("writing the capture's file")?;
         let took_ms = u32::try_from(now_ms.saturating_sub(self.begun_ms)).unwrap_or_default();
         let plan = self.plan;
         let mut row = Capture {
@@ -235,7 +246,7 @@ impl<'a> Course<'a> {
             asked_by: errand.asked_by.clone(),
             consent: errand.consent.clone(),
         };
-        row.found = verdict(&row, self.ended, self.strange);
+        row.found = verdict(plan, &row, self.ended, self.strange);
         Ok(row)
     }
 }
@@ -244,7 +255,7 @@ impl<'a> Course<'a> {
 struct Closed;
 
 impl Packets for Closed {
-    fn take(&mut self, _wait: Duration, _each: &mut dyn FnMut(&Packet<'_>) -> io::Result<()>) -> io::Result<()> {
+    fn take(&mut self, _wait: Duration, _each: &mut dyn FnMut(&Packet<'_>) -> io::Result<()>) -> io::Result<usize> {
         Err(ErrorKind::NotConnected.into())
     }
 
@@ -253,21 +264,22 @@ impl Packets for Closed {
     }
 }
 
-fn verdict(row: &Capture, ended: Option<Ended>, strange: u64) -> String {
+fn verdict(plan: &Plan, row: &Capture, ended: Option<Ended>, strange: u64) -> String {
     let place = if row.interface == plan::ANY { "all interfaces".to_owned() } else { row.interface.clone() };
     let time = show::duration(f64::from(row.took_ms) / 1e3);
     let filtered = if row.filter.is_empty() { String::new() } else { format!(" with the filter \"{}\"", row.filter) };
-    let mut words = match row.packets {
+    let words = match row.packets {
         0 => format!("No packet was seen on {place}{filtered} in {time}"),
         1 => format!("One packet was captured on {place}{filtered} in {time}"),
         many => {
             format!("{many} packets ({}) were captured on {place}{filtered} in {time}", show::bytes(row.bytes as f64))
         }
     };
-    words += match ended {
-        Some(Ended::Packets) => ", where the bound on packets ended it",
-        Some(Ended::Bytes) => ", where the bound on bytes ended it",
-        Some(Ended::Time) | None => "",
+    let early = format!(" before the {} s that were asked for", plan.seconds);
+    let ended = match ended {
+        Some(Ended::Packets) => format!(", where the bound of {} packets ended it{early}", plan.packets),
+        Some(Ended::Bytes) => format!(", where the bound of {} ended it{early}", show::bytes(plan.bytes as f64)),
+        Some(Ended::Time) | None => String::new(),
     };
     let lost = match row.dropped {
         0 => ", and none was dropped".to_owned(),
@@ -278,5 +290,5 @@ fn verdict(row: &Capture, ended: Option<Ended>, strange: u64) -> String {
         0 => String::new(),
         many => format!("; {many} on links of a kind that is not known here were left out"),
     };
-    format!("{words}{lost}{strange}.")
+    format!("{words}{ended}{lost}{strange}.")
 }

@@ -19,5 +19,6 @@ pub mod serving;
 pub mod snmp;
 pub mod tls;
 pub mod town;
+pub mod traffic;
 pub mod vm;
 pub mod wire;

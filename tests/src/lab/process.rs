@@ -73,6 +73,13 @@ impl Server {
         Self::start_of(folder, None, IpAddr::V4(Ipv4Addr::LOCALHOST), Some(config))
     }
 
+    /// The same in a network namespace, listening on an address of it.
+    pub fn start_in(folder: &Path, namespace: &str, address: IpAddr, settings: &str) -> anyhow::Result<Self> {
+        let config = folder.join("server.toml");
+        fs::write(&config, settings)?;
+        Self::start_of(folder, Some(namespace), address, Some(config))
+    }
+
     /// A server with its data below a folder, listening on the loopback interface.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
         Self::start_at(folder, None, IpAddr::V4(Ipv4Addr::LOCALHOST))
@@ -285,6 +292,11 @@ impl Agent {
     /// Fails where it has ended by itself.
     pub fn must_live(&mut self) -> anyhow::Result<()> {
         self.process.as_mut().context("the agent does not run")?.must_live().context("deskside-agent")
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        Ok(self.process.as_ref().context("the agent does not run")?.pid())
     }
 
     /// A command of it, on its state and configuration.

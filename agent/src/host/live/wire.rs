@@ -13,6 +13,7 @@ mod error_queue;
 mod knock;
 mod packet_socket;
 mod packets;
+mod ring;
 
 /// Largest datagram that is heard.
 const DATAGRAM_BYTES_MAX: usize = 65_535;

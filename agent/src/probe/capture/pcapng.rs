@@ -18,8 +18,9 @@ const NAME: u16 = 2;
 const RESOLUTION: u16 = 9;
 const FILTER: u16 = 11;
 const FLAGS: u16 = 2;
+const RECEIVED: u16 = 4;
+const DROPPED: u16 = 5;
 const ACCEPTED: u16 = 6;
-const DROPPED: u16 = 7;
 const DELIVERED: u16 = 8;
 
 /// Times are in nanoseconds.
@@ -36,15 +37,13 @@ pub(super) struct File<W> {
     interfaces: u32,
 }
 
-/// What became of an interface's packets.
+/// What the kernel counted, of all interfaces together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counted {
-    /// That the filter let through; absent where it is known of all interfaces together alone.
-    pub(super) accepted: Option<u64>,
+    /// That the filter let through.
+    pub(super) accepted: u64,
     /// Of those, dropped.
-    pub(super) dropped: Option<u64>,
-    /// In the file.
-    pub(super) delivered: u64,
+    pub(super) dropped: u64,
 }
 
 /// A packet of an interface.
@@ -115,19 +114,25 @@ impl<W: Write> File<W> {
         self.block(PACKET, &body)
     }
 
-    /// Ends it: for each interface what the filter let through, what was dropped, and what is in the file. The hash of the whole.
-    pub(super) fn finish(mut self, at_ns: u64, counts: &[Counted]) -> io::Result<(u64, Vec<u8>)> {
-        for (number, counted) in (0_u32..self.interfaces).zip(counts) {
+    /// Ends it: for each interface what is in the file, and what the filter let through and what was dropped. The hash of the whole.
+    ///
+    /// Why `isb_ifdrop` for what the kernel dropped: dumpcap writes it there, and analysers read it there.
+    pub(super) fn finish(mut self, at_ns: u64, counted: Counted, delivered: &[u64]) -> io::Result<(u64, Vec<u8>)> {
+        for (number, delivered) in (0_u32..self.interfaces).zip(delivered) {
             let mut body = number.to_le_bytes().to_vec();
             body.extend(((at_ns >> 32) as u32).to_le_bytes());
             body.extend((at_ns as u32).to_le_bytes());
-            for (kind, count) in
-                [(ACCEPTED, counted.accepted), (DROPPED, counted.dropped), (DELIVERED, Some(counted.delivered))]
-            {
-                if let Some(count) = count {
+            if self.interfaces == 1 {
+                for (kind, count) in
+                    [(RECEIVED, counted.accepted), (DROPPED, counted.dropped), (ACCEPTED, counted.accepted)]
+                {
                     option(&mut body, kind, &count.to_le_bytes());
                 }
+            } else {
+                let words = format!("Of all interfaces together {} packets were dropped.", counted.dropped);
+                option(&mut body, COMMENT, words.as_bytes());
             }
+            option(&mut body, DELIVERED, &delivered.to_le_bytes());
             end(&mut body);
             self.block(STATISTICS, &body)?;
         }

@@ -18,10 +18,11 @@ const SECONDS_MAX: u64 = 300;
 const SNAPLEN: u64 = 96;
 const SNAPLEN_MAX: u64 = 65_535;
 
-const PACKETS_MAX: u64 = 100_000;
+/// With [`BYTES_MAX`] room for a minute of full-size packets at 100 Mbit/s, which are some 510,000 and 70 MiB with 96 bytes of each.
+const PACKETS_MAX: u64 = 1_000_000;
 
 const BYTES_MIN: u64 = 4 * 1024;
-const BYTES_MAX: u64 = 32 * 1024 * 1024;
+const BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// A capture as it is asked for.
 #[derive(Clone, Debug, PartialEq)]

@@ -27,6 +27,11 @@ const NETWORK: u32 = 0xfff0_0000;
 const FRAME: u32 = 0xffe0_0000;
 const PROTOCOL: u32 = 0xffff_f000;
 const PACKET_KIND: u32 = 0xffff_f004;
+const LINK_KIND: u32 = 0xffff_f01c;
+
+/// `ARPHRD_LOOPBACK`, `PACKET_OUTGOING`
+const LOOPBACK: u32 = 772;
+const OUTGOING: u32 = 4;
 
 pub(super) const IPV4: u32 = 0x0800;
 pub(super) const IPV6: u32 = 0x86dd;
@@ -163,6 +168,11 @@ impl Condition {
 
     pub(super) fn to_many() -> Self {
         equal(Number::Byte(PACKET_KIND), 2).or(Self::to_all())
+    }
+
+    /// What leaves by the loopback interface. It comes in again at once, and would be seen twice.
+    pub(super) fn sent_over_loopback() -> Self {
+        equal(Number::Half(LINK_KIND), LOOPBACK).and(equal(Number::Byte(PACKET_KIND), OUTGOING))
     }
 
     /// A packet's length, both bounds included.

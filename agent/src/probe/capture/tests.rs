@@ -11,6 +11,7 @@ use crate::host::BpfInstruction;
 struct Seen {
     protocol: u32,
     kind: u32,
+    link: u32,
     frame: Vec<u8>,
 }
 
@@ -21,6 +22,7 @@ fn runs(program: &[BpfInstruction], seen: &Seen) -> u32 {
         let at = match place {
             0xffff_f000 => return Some(seen.protocol),
             0xffff_f004 => return Some(seen.kind),
+            0xffff_f01c => return Some(seen.link),
             place if place >= 0xfff0_0000 => (place - 0xfff0_0000) as usize + 14,
             place => (place - 0xffe0_0000) as usize,
         };
@@ -70,7 +72,7 @@ fn ipv4(protocol: u8, port: u16, piece: u16) -> Seen {
     frame.extend(40_000_u16.to_be_bytes());
     frame.extend(port.to_be_bytes());
     frame.resize(60, 0);
-    Seen { protocol: 0x0800, kind: 0, frame }
+    Seen { protocol: 0x0800, kind: 0, link: 1, frame }
 }
 
 /// `2001:db8::1` port 40000 to `2001:db8:0:1::9`.
@@ -82,14 +84,14 @@ fn ipv6(protocol: u8, port: u16) -> Seen {
     frame.extend(40_000_u16.to_be_bytes());
     frame.extend(port.to_be_bytes());
     frame.resize(80, 0);
-    Seen { protocol: 0x86dd, kind: 0, frame }
+    Seen { protocol: 0x86dd, kind: 0, link: 1, frame }
 }
 
 fn arp() -> Seen {
     let mut frame = vec![0xff; 6];
     frame.extend([2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 192, 0, 2, 1]);
     frame.extend([0, 0, 0, 0, 0, 0, 192, 0, 2, 254]);
-    Seen { protocol: 0x0806, kind: 1, frame }
+    Seen { protocol: 0x0806, kind: 1, link: 1, frame }
 }
 
 #[test]
@@ -133,6 +135,15 @@ fn filters_keep_what_they_say_and_nothing_else() {
 }
 
 #[test]
+fn what_leaves_by_the_loopback_interface_is_seen_once() {
+    let left_out = Condition::sent_over_loopback().negated();
+    let program = program(Some(&left_out), 96).unwrap();
+    for (link, kind, kept) in [(772, 4, 0), (772, 0, 96), (1, 4, 96), (1, 0, 96)] {
+        assert_eq!(runs(&program, &Seen { kind, link, ..ipv4(6, 443, 0) }), kept, "{link} {kind}");
+    }
+}
+
+#[test]
 fn what_a_filter_may_not_say_is_named() {
     for (filter, said) in [
         ("port https", "\"https\" is not a port"),
@@ -164,7 +175,7 @@ fn a_file_has_its_blocks_in_order_and_their_lengths_at_both_ends() {
     let before = file.bytes();
     file.packet(&packet).unwrap();
     assert!(file.bytes() - before <= File::<Vec<u8>>::needs(packet.bytes));
-    let (bytes, hash) = file.finish(1, &[Counted { accepted: Some(3), dropped: Some(2), delivered: 1 }]).unwrap();
+    let (bytes, hash) = file.finish(1, Counted { accepted: 3, dropped: 2 }, &[1]).unwrap();
     assert_eq!((bytes, hash), (out.len() as u64, ring::digest::digest(&ring::digest::SHA256, &out).as_ref().to_vec()));
     let (mut kinds, mut rest) = (Vec::new(), out.as_slice());
     while !rest.is_empty() {

@@ -1,7 +1,8 @@
 //! packet(7): a socket below the network protocols, on one link or on all.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,9 +10,11 @@ use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, netdevice, socket_with};
 
 /// What a packet socket needs.
-const NEEDS: &str = "packets may be sent and seen only with CAP_NET_RAW, or as root";
+const NEEDS: &str = "packets may be sent and seen only with CAP_NET_RAW, or as root; what the service needs for it stands in \
+     deploy/README.md, \"Packet captures\": systemctl edit deskside-agent";
 
-const NEEDS_FAMILY: &str = "packets may be sent and seen only where the service may open AF_PACKET sockets (RestrictAddressFamilies) and has CAP_NET_RAW";
+const NEEDS_FAMILY: &str = "packets may be sent and seen only where the service may open AF_PACKET sockets (RestrictAddressFamilies) and has \
+     CAP_NET_RAW; how that is allowed stands in deploy/README.md, \"Packet captures\": systemctl edit deskside-agent";
 
 /// `struct sockaddr_ll`: a place on a link.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +74,22 @@ pub(super) fn index(socket: &OwnedFd, interface: &str) -> io::Result<u32> {
         }
         error => error,
     })
+}
+
+/// Sets an option.
+pub(super) fn set<T>(socket: &OwnedFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the pointer is to a whole value of the length that is given, and what it points to lives as long as the call.
+    #[allow(unsafe_code, reason = "no safe crate offers the options of packet sockets")]
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Waits until something has come, at most until then; false where nothing has.
