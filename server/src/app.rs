@@ -1,5 +1,6 @@
 //! Joins the rooms: opens the data folder, starts both listeners, and ends all of it in order.
 
+mod captures;
 mod folder;
 mod keeping;
 
@@ -108,7 +109,7 @@ impl Server {
             certificate_lifetime: config.agents.certificate_lifetime(),
         });
         let scratch = Scratch::open(&folder.scratch(), config.evidence.attachment_bytes_max)?;
-        let desk = Desk::new(Arc::clone(&store), blobs, switchboard.clone(), cases.clone(), scratch);
+        let desk = Desk::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), cases.clone(), scratch);
 
         let (agents_listener, agents) = listen(config.agents.listen, "agents").await?;
         let (desk_listener, desk_address) = listen(config.desk.listen, "technicians").await?;
@@ -125,6 +126,8 @@ impl Server {
         let mut watches = JoinSet::new();
         watches.spawn(async move { match gateway.watch_revocations().await {} });
         watches.spawn(async move { match tls.renew().await {} });
+        let (items, lying) = (Arc::clone(&store), blobs.clone());
+        watches.spawn(async move { match captures::keep(items, lying, config.retention).await {} });
         watches.spawn(async move { match keeping::keep(store, config.history).await {} });
         folder.tell(&addresses)?;
         info!(%agents, desk = %desk_address, ca_sha256 = addresses.ca_sha256, "server ready");

@@ -73,6 +73,14 @@ impl Blobs {
         Ok(meta.size)
     }
 
+    /// Deletes what lies there; what is not there is not missed.
+    pub async fn delete(&self, location: &str) -> Result<()> {
+        match self.objects.delete(&Location::from(location)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("deleting {location}")),
+        }
+    }
+
     /// Whether it can be written to and read from.
     pub async fn check(&self) -> Result<()> {
         let location = Location::from(".check");
@@ -102,6 +110,10 @@ mod tests {
         assert_eq!(blobs.size("7/a.zip").await.unwrap(), bytes.len() as u64);
         let back: Vec<Bytes> = blobs.get("7/a.zip").await.unwrap().try_collect().await.unwrap();
         assert_eq!(back.concat(), bytes);
+        for _time in 0..2 {
+            blobs.delete("7/a.zip").await.unwrap();
+            assert!(blobs.size("7/a.zip").await.is_err(), "it is gone, and stays so");
+        }
         blobs.check().await.unwrap();
     }
 

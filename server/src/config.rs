@@ -22,6 +22,8 @@ pub struct Config {
     pub evidence: Evidence,
     /// How much of what agents stream is kept.
     pub history: History,
+    /// How long what is sensitive is kept.
+    pub retention: Retention,
     /// What agents look at and stream.
     pub policy: PolicyConfig,
 }
@@ -99,6 +101,20 @@ pub struct History {
 impl Default for History {
     fn default() -> Self {
         Self { days: 90, bytes_max: 50 * 1024 * 1024 * 1024 }
+    }
+}
+
+/// How long what is sensitive is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Days until captured packets are deleted: the bundle that holds them, as a whole. What it was stays in the custody.
+    pub captures_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { captures_days: 7 }
     }
 }
 
@@ -188,6 +204,10 @@ impl Config {
             "agents.certificate_days must be from 1 to 3650"
         );
         ensure!(config.history.days > 0, "history.days must be 1 at least");
+        ensure!(
+            (1..=3_650).contains(&config.retention.captures_days),
+            "retention.captures_days must be from 1 to 3650; [policy] captures = \"never\" is for no packets at all"
+        );
         for address in config.agents.addresses.iter().chain(&config.desk.addresses) {
             check_address(address)?;
         }
@@ -272,6 +292,7 @@ mod tests {
             ("[agents]\nlistn = \"0.0.0.0:1\"\n", "line 2"),
             ("[history]\ndays = \"many\"\n", "line 2"),
             ("[agents]\ncertificate_days = 0\n", "certificate_days"),
+            ("[retention]\ncaptures_days = 0\n", "captures_days"),
             ("[agents]\naddresses = [\"no port\"]\n", "host:port"),
             ("nonsense", "line 1"),
         ] {

@@ -42,6 +42,7 @@ impl Uploads for Cases {
             sha256: upload.sha256,
             stored_ms: now_ms(),
             location: upload.location,
+            deleted_ms: 0,
         };
         if !self.store.evidence_stored(&item, upload.parts.clone(), &device_name).await? {
             bail!("collection {} does not wait for it any more", collection.id);

@@ -74,6 +74,11 @@ pub(super) fn show(screen: Screen, item: &v1::Evidence) -> io::Result<()> {
     let size = show::bytes(item.size as f64);
     screen.line(Line::default().plain("  ").bold(&item.name).plain(format!("  {size}")).dim(stored))?;
     screen.line(Line::default().dim(format!("    sha256 {}", item.sha256)))?;
+    if item.deleted_ms != 0 {
+        let when = show::time(item.deleted_ms, screen.now_ms);
+        return screen
+            .line(Line::default().dim(format!("    deleted {when}, since packets are kept for some days alone")));
+    }
     screen.line(Line::default().dim(format!("    in the evidence store: {}", item.location)))?;
     screen.line(Line::default().plain(format!("    {}", next_step(item))))
 }

@@ -115,13 +115,13 @@ fn part(part: &PartOutcome) -> Json {
     })
 }
 
-/// `id, ticket, device, collection_id, name, size, sha256, stored_ms, location, custody`
+/// `id, ticket, device, collection_id, name, size, sha256, stored_ms, deleted_ms, location, custody`
 pub(super) fn evidence(evidence: &Evidence) -> Json {
     json!({
         "id": evidence.id, "ticket": evidence.ticket, "device": evidence.device.as_ref().map(device),
         "collection_id": evidence.collection_id, "name": evidence.name, "size": evidence.size,
-        "sha256": evidence.sha256, "stored_ms": moment(evidence.stored_ms), "location": evidence.location,
-        "custody": list(&evidence.custody, event),
+        "sha256": evidence.sha256, "stored_ms": moment(evidence.stored_ms),
+        "deleted_ms": moment(evidence.deleted_ms), "location": evidence.location, "custody": list(&evidence.custody, event),
     })
 }
 

@@ -208,6 +208,7 @@ fn attachment(who: &str, announced: Announced, sha256: String, location: String)
             sha256,
             stored_ms: at_ms,
             location,
+            deleted_ms: 0,
         },
     }
 }

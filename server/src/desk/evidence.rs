@@ -43,6 +43,9 @@ impl Desk {
     /// The bytes of one item. That they were taken is durable before the first of them leaves.
     pub(super) async fn hand_out(&self, caller: &Caller, id: &str) -> Result<ChunkStream, Status> {
         let item = self.item(id).await?;
+        if item.deleted_ms != 0 {
+            return Err(refusal::deleted(&item.name, item.deleted_ms));
+        }
         let bytes = self.blobs.get(&item.location).await.map_err(internal)?;
         let deed = Deed {
             what: "export",

@@ -15,6 +15,15 @@ pub(super) fn unknown(what: &str, name: &str, how: &str) -> Status {
     Status::not_found(format!("no {what} {name:?}; {how}"))
 }
 
+/// What was named is there no more.
+pub(super) fn deleted(name: &str, at_ms: i64) -> Status {
+    let when = jiff::Timestamp::from_millisecond(at_ms).map(|at| at.strftime("%Y-%m-%d").to_string());
+    let when = when.unwrap_or_default();
+    Status::failed_precondition(format!(
+        "{name} was deleted on {when}: its time was over; its size, SHA-256 and custody are in `deskside --json evidence list`"
+    ))
+}
+
 /// What was named is more than one thing.
 pub(super) fn ambiguous(name: &str, choices: &[String]) -> Status {
     Status::invalid_argument(format!("{name:?} may be any of: {}; name one by its id", choices.join(", ")))

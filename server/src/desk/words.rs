@@ -81,6 +81,7 @@ pub(super) fn evidence(item: &EvidenceItem, device: Option<v1::Device>, custody:
         stored_ms: item.stored_ms,
         location: item.location.clone(),
         custody: custody.into_iter().map(line).collect(),
+        deleted_ms: item.deleted_ms,
     }
 }
 

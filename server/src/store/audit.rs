@@ -12,7 +12,7 @@ pub struct AuditLine {
     pub at_ms: i64,
     /// The technician, or "operator".
     pub who: String,
-    /// What was done: show, ask, tail, collect, cancel, view, export, ticket, denied; operate for the operator.
+    /// What was done: show, ask, tail, collect, cancel, view, export, ticket, consent, denied, deleted; operate for the operator.
     pub what: String,
     /// The device's identity, where there is one.
     pub device: String,

@@ -27,6 +27,8 @@ pub struct EvidenceItem {
     pub stored_ms: i64,
     /// Where it lies in the object store.
     pub location: String,
+    /// When its content was deleted, server's clock; 0 where it is there. What it was stays known.
+    pub deleted_ms: i64,
 }
 
 /// One line of an item's custody.
@@ -34,9 +36,9 @@ pub struct EvidenceItem {
 pub struct CustodyEntry {
     /// When, server's clock.
     pub at_ms: i64,
-    /// Who: a technician's name, a device's, or "server".
+    /// Who: a technician's name, a device's, "server", or "retention".
     pub who: String,
-    /// asked, collected, attached, stored, viewed, exported.
+    /// asked, consent, collected, attached, stored, viewed, exported, deleted.
     pub what: String,
     /// The words.
     pub text: String,
@@ -71,4 +73,11 @@ pub trait EvidenceItems: Send + Sync {
 
     /// Adds a line to an item's custody; lines are never changed or taken away.
     async fn add_custody(&self, id: Uuid, entry: CustodyEntry) -> Result<()>;
+
+    /// Items that were stored before then, are there still, and of whose collection one of these probes was asked; oldest first.
+    async fn evidence_of_probes(&self, probes: &[&str], before_ms: i64) -> Result<Vec<EvidenceItem>>;
+
+    /// Writes down, in one transaction, that an item's content was deleted by retention: in its custody, its ticket and the audit log. Name, size
+    /// and SHA-256 stay.
+    async fn evidence_deleted(&self, item: &EvidenceItem, at_ms: i64, why: &str) -> Result<()>;
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use data_encoding::HEXLOWER;
 use ring::digest::{Context, SHA256};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::Db;
 use crate::store::{Audit, AuditLine};
@@ -17,26 +17,7 @@ const SELECT: &str = "SELECT number, at_ms, who, what, device, ticket, words, ha
 #[async_trait]
 impl Audit for Db {
     async fn add_audit(&self, line: AuditLine) -> Result<()> {
-        self.write(move |tx| {
-            let before = last(tx)?;
-            let (number, hash) = before.map_or((0, BEGINNING.to_owned()), |line| (line.number, line.hash));
-            let line = AuditLine { number: number + 1, ..line };
-            tx.execute(
-                "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                params![
-                    line.number.cast_signed(),
-                    line.at_ms,
-                    line.who,
-                    line.what,
-                    line.device,
-                    line.ticket.cast_signed(),
-                    line.text,
-                    chained(&hash, &line)
-                ],
-            )?;
-            Ok(())
-        })
-        .await
+        self.write(move |tx| insert(tx, line)).await
     }
 
     async fn audit(&self, limit: u32) -> Result<Vec<AuditLine>> {
@@ -64,6 +45,27 @@ impl Audit for Db {
         })
         .await
     }
+}
+
+/// Adds a line. Why here too: some lines belong into one transaction with what they tell of.
+pub(super) fn insert(tx: &Transaction<'_>, line: AuditLine) -> Result<()> {
+    let before = last(tx)?;
+    let (number, hash) = before.map_or((0, BEGINNING.to_owned()), |line| (line.number, line.hash));
+    let line = AuditLine { number: number + 1, ..line };
+    tx.execute(
+        "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            line.number.cast_signed(),
+            line.at_ms,
+            line.who,
+            line.what,
+            line.device,
+            line.ticket.cast_signed(),
+            line.text,
+            chained(&hash, &line)
+        ],
+    )?;
+    Ok(())
 }
 
 fn last(connection: &Connection) -> Result<Option<AuditLine>> {

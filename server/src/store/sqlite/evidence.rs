@@ -5,13 +5,19 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
-use super::{Db, tickets, uuid};
-use crate::store::{Attachment, CustodyEntry, EvidenceItem, EvidenceItems};
+use super::{Db, audit, tickets, uuid};
+use crate::store::{Attachment, AuditLine, CustodyEntry, EvidenceItem, EvidenceItems, TicketEvent};
 
 /// Shortest beginning of an id that is looked for.
 const PREFIX_CHARS_MIN: usize = 4;
 
-const SELECT: &str = "SELECT id, ticket, device, collection, name, size, sha256, stored_ms, location FROM evidence";
+/// Why the deletion is read from the custody: an item is never changed, not even then.
+const SELECT: &str = "SELECT id, ticket, device, collection, name, size, sha256, stored_ms, location, \
+     (SELECT coalesce(max(at_ms), 0) FROM custody WHERE custody.evidence = evidence.id AND what = 'deleted') AS deleted_ms \
+     FROM evidence";
+
+/// Who lets go of content whose time is over.
+const RETENTION: &str = "retention";
 
 #[async_trait]
 impl EvidenceItems for Db {
@@ -74,6 +80,42 @@ impl EvidenceItems for Db {
     async fn add_custody(&self, id: Uuid, entry: CustodyEntry) -> Result<()> {
         self.write(move |tx| insert_custody(tx, id, &entry)).await
     }
+
+    async fn evidence_of_probes(&self, probes: &[&str], before_ms: i64) -> Result<Vec<EvidenceItem>> {
+        // A probe stands first on a line of its own, its arguments behind a blank.
+        let asked = "instr(char(10) || replace(probes, char(10), ' ' || char(10)) || ' ', char(10) || ?1 || ' ') > 0";
+        let sql = format!(
+            "{SELECT} WHERE collection IN (SELECT id FROM collection WHERE {asked}) \
+             AND stored_ms < ?2 AND deleted_ms = 0 ORDER BY no"
+        );
+        let probes: Vec<String> = probes.iter().map(|probe| (*probe).to_owned()).collect();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut items = Vec::new();
+            for probe in probes {
+                let rows = statement.query_map(params![probe, before_ms], read)?;
+                items.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
+            }
+            Ok(items)
+        })
+        .await
+    }
+
+    async fn evidence_deleted(&self, item: &EvidenceItem, at_ms: i64, why: &str) -> Result<()> {
+        let (item, why) = (item.clone(), why.to_owned());
+        self.write(move |tx| {
+            let what = format!("{} ({} bytes, SHA-256 {})", item.name, item.size, item.sha256);
+            let text = format!("{what} was deleted: {why}");
+            let (who, verb) = (RETENTION.to_owned(), "deleted".to_owned());
+            let entry = CustodyEntry { at_ms, who: who.clone(), what: verb.clone(), text: text.clone() };
+            insert_custody(tx, item.id, &entry)?;
+            let event = TicketEvent { at_ms, who: who.clone(), what: verb.clone(), text: text.clone() };
+            tickets::insert_event(tx, item.ticket, &event)?;
+            let (device, ticket) = (item.device.map(|id| id.to_string()).unwrap_or_default(), item.ticket);
+            audit::insert(tx, AuditLine { at_ms, who, what: verb, device, ticket, text, ..AuditLine::default() })
+        })
+        .await
+    }
 }
 
 /// Writes an item. Why here and not in the trait: an item comes into being in one transaction with the end of its collection.
@@ -96,10 +138,11 @@ pub(super) fn insert(tx: &Transaction<'_>, item: &EvidenceItem) -> Result<()> {
     Ok(())
 }
 
-/// The item of the same ticket with the same content.
+/// The item of the same ticket with the same content that is there.
 fn same(tx: &Transaction<'_>, item: &EvidenceItem) -> Result<Option<EvidenceItem>> {
-    let mut statement =
-        tx.prepare_cached(&format!("{SELECT} WHERE ticket = ?1 AND sha256 = ?2 ORDER BY no LIMIT 1"))?;
+    let mut statement = tx.prepare_cached(&format!(
+        "{SELECT} WHERE ticket = ?1 AND sha256 = ?2 AND deleted_ms = 0 ORDER BY no LIMIT 1"
+    ))?;
     Ok(statement.query_row(params![item.ticket.cast_signed(), item.sha256], read).optional()?)
 }
 
@@ -123,6 +166,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<EvidenceItem> {
         sha256: row.get(6)?,
         stored_ms: row.get(7)?,
         location: row.get(8)?,
+        deleted_ms: row.get(9)?,
     })
 }
 

@@ -216,6 +216,7 @@ async fn evidence_and_custody_cannot_be_changed_even_by_hand() {
         sha256: "00".into(),
         stored_ms: 1,
         location: "7/a.zip".into(),
+        deleted_ms: 0,
     };
     let written = item.clone();
     db.write(move |tx| evidence::insert(tx, &written)).await.unwrap();
@@ -248,6 +249,7 @@ async fn a_file_is_attached_once_to_a_ticket_and_links_its_device() {
             sha256: "00".into(),
             stored_ms: 1,
             location: "7/00".into(),
+            deleted_ms: 0,
         },
         custody: vec![CustodyEntry { at_ms: 1, who: "ann".into(), what: "attached".into(), text: String::new() }],
         events: Vec::new(),
