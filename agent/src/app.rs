@@ -19,6 +19,7 @@ use crate::redact::Redactor;
 use crate::uplink::{self, identity::Identity};
 
 use commands::Means;
+use consent::Decision;
 use facts::Facts;
 use keeper::Keeper;
 use lines::{LINES_MAX, LIVE_MAX, Taker};
@@ -42,6 +43,7 @@ mod outbox;
 mod probing;
 mod redact_test;
 mod renewal;
+mod requests;
 mod rounds;
 pub mod settings;
 mod signing;
@@ -66,7 +68,11 @@ const LOCK_TIME: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs the agent until it is told to stop.
-pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow::Result<()> {
+pub async fn run(
+    settings: Settings,
+    (state, public): (&Path, Option<&Path>),
+    registry: Registry,
+) -> anyhow::Result<()> {
     make_state(state)?;
     let _only_one = only_one(state, LOCK_TIME)?;
     let registry = Arc::new(registry);
@@ -113,7 +119,7 @@ pub async fn run(settings: Settings, state: &Path, registry: Registry) -> anyhow
     let linking = tokio::spawn(link.run(nudged));
     let renewing = tokio::spawn(renewal::run(state.to_owned(), Arc::clone(&host), seed, nudges.clone()));
     let rounding = tokio::spawn(rounds::run(Arc::clone(&means), seed));
-    let (questions, listening) = local::listen(state)?;
+    let (questions, listening) = local::listen(state, public, &host)?;
 
     tracing::info!(version = facts::VERSION, tables = eye.registry.collectors().len(), "running");
     let answering = status::Answering { keeper: keeper.clone(), means: Arc::clone(&means), seen, link: link_status };
@@ -166,10 +172,11 @@ async fn serve(
                     reply.send(answering.status().await).ok();
                 }
                 Question::Consents(reply) => {
-                    reply.send(answering.means.consents.pending()).ok();
+                    reply.send(answering.means.consents.pending(host.now_ms())).ok();
                 }
                 Question::Decide { request, approved, account, reply } => {
-                    reply.send(answering.means.consents.decide(request, approved, account)).ok();
+                    let decision = Decision { approved, account };
+                    reply.send(answering.means.consents.decide(host.now_ms(), request, decision)).ok();
                 }
                 Question::Reconnect => {
                     nudges.send(Nudge::Reconnect).await.ok();

@@ -1,30 +1,30 @@
-//! The control socket: what the one who sits at the machine may ask the running agent.
+//! The control socket: what the machine's owner may ask the running agent, and what the one who sits at it.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream as Blocking;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+
+pub use door::{Listening, listen};
+
+mod door;
+mod seat;
 
 const SOCKET: &str = "agent.sock";
 
-/// Longest question.
-const QUESTION_BYTES_MAX: usize = 64;
+/// Where the service keeps the socket that every account may reach.
+const PUBLIC_FOLDER: &str = "/run/deskside-agent";
 
 /// Longest answer.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
-/// One exchange.
-const EXCHANGE_TIME: Duration = Duration::from_secs(5);
-
-/// Exchanges that wait for the agent at the same time.
-const WAITING_MAX: usize = 4;
+/// One exchange. Who sits at the machine may have to be asked of the system first.
+const EXCHANGE_TIME: Duration = Duration::from_secs(10);
 
 /// How the agent is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,128 +126,64 @@ pub enum Question {
     },
 }
 
-/// Listens in the state folder; each question arrives on the channel. Only the agent's own user and root may ask.
-pub fn listen(state: &Path) -> anyhow::Result<(mpsc::Receiver<Question>, Listening)> {
-    let path = state.join(SOCKET);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("removing {}", path.display()));
-        }
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path).with_context(|| format!("listening on {}", path.display()))?;
-    rustix::fs::chmod(&path, rustix::fs::Mode::from_raw_mode(0o600)).context("closing the socket to others")?;
-    let (questions, asked) = mpsc::channel(WAITING_MAX);
-    let task = tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            // One after the other: an exchange is short, and a slow one is ended by its deadline.
-            if let Ok(Err(error)) = tokio::time::timeout(EXCHANGE_TIME, answer(stream, &questions)).await {
-                tracing::debug!(%error, "control socket");
-            }
-        }
-    });
-    Ok((asked, Listening { path, task }))
-}
-
-/// The open socket; it goes with this.
-#[derive(Debug)]
-pub struct Listening {
-    path: PathBuf,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.task.abort();
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(%error, "control socket");
-        }
-    }
-}
-
-async fn answer(mut stream: UnixStream, questions: &mpsc::Sender<Question>) -> anyhow::Result<()> {
-    let mut asked = Vec::new();
-    while !asked.ends_with(b"\n") && asked.len() < QUESTION_BYTES_MAX {
-        if stream.read_buf(&mut asked).await? == 0 {
-            break;
-        }
-    }
-    let text = match asked.trim_ascii() {
-        b"status" => {
-            let (reply, status) = oneshot::channel();
-            questions.send(Question::Status(reply)).await?;
-            serde_json::to_vec(&status.await?)?
-        }
-        b"reconnect" => {
-            questions.send(Question::Reconnect).await?;
-            b"{}".to_vec()
-        }
-        b"consents" => {
-            let (reply, pending) = oneshot::channel();
-            questions.send(Question::Consents(reply)).await?;
-            serde_json::to_vec(&pending.await?)?
-        }
-        other => match decision(other) {
-            Some((approved, request)) => {
-                let account = stream.peer_cred()?.uid().to_string();
-                let (reply, done) = oneshot::channel();
-                questions.send(Question::Decide { request, approved, account, reply }).await?;
-                serde_json::to_vec(&Decided { error: done.await?.err() })?
-            }
-            None => br#"{"error":"ask for status, reconnect, consents, approve or refuse"}"#.to_vec(),
-        },
-    };
-    stream.write_all(&text).await?;
-    Ok(stream.shutdown().await?)
-}
-
 /// Asks the running agent how it is. Blocks.
 pub fn status(state: &Path) -> anyhow::Result<Status> {
-    serde_json::from_slice(&ask(state, "status")?).context("reading the agent's answer")
+    serde_json::from_slice(&ask(&[state.join(SOCKET)], "status")?).context("reading the agent's answer")
 }
 
 /// Asks the running agent to try the server now. Blocks.
 pub fn reconnect(state: &Path) -> anyhow::Result<()> {
-    ask(state, "reconnect").map(|_answer| ())
-}
-
-/// What became of a decision.
-#[derive(Serialize, Deserialize)]
-struct Decided {
-    error: Option<String>,
-}
-
-/// "approve 3", "refuse 3".
-fn decision(asked: &[u8]) -> Option<(bool, u64)> {
-    let (word, number) = std::str::from_utf8(asked).ok()?.split_once(' ')?;
-    let approved = match word {
-        "approve" => true,
-        "refuse" => false,
-        _ => return None,
-    };
-    Some((approved, number.parse().ok()?))
+    ask(&[state.join(SOCKET)], "reconnect").map(|_answer| ())
 }
 
 /// What waits for the person at the machine. Blocks.
-pub fn consents(state: &Path) -> anyhow::Result<Vec<Pending>> {
-    serde_json::from_slice(&ask(state, "consents")?).context("reading the agent's answer")
+pub fn consents(state: &Path, public: Option<&Path>) -> anyhow::Result<Vec<Pending>> {
+    serde_json::from_slice(&ask(&sockets(state, public), "consents")?).context("reading the agent's answer")
 }
 
 /// What the person says to a request. Blocks.
-pub fn decide(state: &Path, request: u64, approved: bool) -> anyhow::Result<()> {
+pub fn decide(state: &Path, public: Option<&Path>, request: u64, approved: bool) -> anyhow::Result<()> {
     let word = if approved { "approve" } else { "refuse" };
-    let answer = ask(state, &format!("{word} {request}"))?;
-    let decided: Decided = serde_json::from_slice(&answer).context("reading the agent's answer")?;
-    decided.error.map_or(Ok(()), |error| Err(anyhow::anyhow!(error)))
+    ask(&sockets(state, public), &format!("{word} {request}")).map(|_answer| ())
 }
 
-fn ask(state: &Path, question: &str) -> anyhow::Result<Vec<u8>> {
-    let path = state.join(SOCKET);
-    let mut stream = Blocking::connect(&path)
-        .with_context(|| format!("the agent does not run here (no answer on {})", path.display()))?;
+/// The agent's own socket, for those who may; else the one for all.
+fn sockets(state: &Path, public: Option<&Path>) -> [PathBuf; 2] {
+    [state.join(SOCKET), public.unwrap_or(Path::new(PUBLIC_FOLDER)).join(door::PUBLIC_SOCKET)]
+}
+
+/// What the agent says instead of an answer.
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}
+
+/// Asks at the first socket that is there and may be reached.
+fn ask(sockets: &[PathBuf], question: &str) -> anyhow::Result<Vec<u8>> {
+    let mut stream = connect(sockets)?;
     stream.set_read_timeout(Some(EXCHANGE_TIME))?;
     stream.write_all(format!("{question}\n").as_bytes())?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).context("the agent runs but does not answer")?;
-    Ok(answer)
+    ensure!(!answer.is_empty(), "the agent runs but does not answer; try again");
+    match serde_json::from_slice::<Refused>(&answer) {
+        Ok(refused) => bail!(refused.error),
+        Err(_answered) => Ok(answer),
+    }
+}
+
+fn connect(sockets: &[PathBuf]) -> anyhow::Result<Blocking> {
+    let mut denied = None;
+    for path in sockets {
+        match Blocking::connect(path) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => denied = Some(path),
+            Err(_absent) => {}
+        }
+    }
+    if let Some(path) = denied {
+        bail!("only root and the agent's own user may ask this ({})", path.display());
+    }
+    let tried: Vec<String> = sockets.iter().map(|path| path.display().to_string()).collect();
+    bail!("the agent does not run here (no answer on {})", tried.join(" or "))
 }

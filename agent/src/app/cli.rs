@@ -45,6 +45,9 @@ struct Arguments {
     /// Where the agent keeps its identity and its record.
     #[arg(long, global = true, env = "DESKSIDE_AGENT_STATE", default_value = "/var/lib/deskside-agent")]
     state: PathBuf,
+    /// A folder that every account may look into, for the socket at which the one who sits here answers what technicians ask.
+    #[arg(long, global = true, env = "DESKSIDE_AGENT_PUBLIC")]
+    public: Option<PathBuf>,
     /// How much is logged: error, warn, info, debug.
     #[arg(long, global = true, env = "DESKSIDE_LOG", default_value = "info")]
     log: LevelFilter,
@@ -215,12 +218,16 @@ pub fn cli(registry: Registry) -> ExitCode {
 }
 
 fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> anyhow::Result<()> {
-    let settings: Settings = config::read(&arguments.config)?;
+    let settings: Settings = match &arguments.verb {
+        // Why not read: who answers is any account, and the settings may be closed to it.
+        Verb::Consent { .. } => Settings::default(),
+        _ => config::read(&arguments.config)?,
+    };
     match &arguments.verb {
         Verb::Enroll { token } => enroll_here(&settings, &arguments.state, token, out),
         Verb::Run => {
             hold_little_memory();
-            on_runtime(super::run(settings, &arguments.state, registry))
+            on_runtime(super::run(settings, (&arguments.state, arguments.public.as_deref()), registry))
         }
         Verb::Status { json } => {
             let status = local::status(&arguments.state)?;
@@ -255,15 +262,7 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
             let name = name.with_context(|| format!("{pseudonym} is not in this machine's list"))?;
             Ok(writeln!(out, "{}", show::printable(&name))?)
         }
-        Verb::Consent { answer: Some(answer), .. } => {
-            let (request, approved, word) = match answer {
-                ConsentAnswer::Approve { request } => (*request, true, "approved"),
-                ConsentAnswer::Refuse { request } => (*request, false, "refused"),
-            };
-            local::decide(&arguments.state, request, approved)?;
-            Ok(writeln!(out, "request {request} {word}")?)
-        }
-        Verb::Consent { answer: None, json } => tables::consents(&local::consents(&arguments.state)?, *json, out),
+        Verb::Consent { answer, json } => consent(arguments, answer.as_ref(), *json, out),
         Verb::Check => {
             let text = config::write(&settings)?;
             let from = if arguments.config.exists() { "from" } else { "defaults; there is no" };
@@ -277,6 +276,23 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
             Ok(writeln!(out, "{}: {files} answers, {kib} KiB, {} left out", folder.display(), size.left_out)?)
         }
     }
+}
+
+/// What technicians ask to take of this machine, or an answer to it.
+fn consent(
+    arguments: &Arguments,
+    answer: Option<&ConsentAnswer>,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let (state, public) = (arguments.state.as_path(), arguments.public.as_deref());
+    let (request, approved, word) = match answer {
+        Some(ConsentAnswer::Approve { request }) => (*request, true, "approved"),
+        Some(ConsentAnswer::Refuse { request }) => (*request, false, "refused"),
+        None => return tables::consents(&local::consents(state, public)?, json, out),
+    };
+    local::decide(state, public, request, approved)?;
+    Ok(writeln!(out, "request {request} {word}")?)
 }
 
 fn enroll_here(settings: &Settings, state: &Path, token: &str, out: &mut dyn Write) -> anyhow::Result<()> {

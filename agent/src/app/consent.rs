@@ -1,6 +1,5 @@
 //! What the person at the machine is asked before packets are taken: what is pending, what is decided, and a record of every step.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,14 +13,12 @@ use tokio::sync::oneshot;
 use super::commands::Reply;
 use super::keeper::Keeper;
 use super::looks::Eye;
+use super::requests::{Requests, WAIT_MS};
 use crate::local;
 use crate::record::Entry;
 
-/// How long a request waits for the person.
-const WAIT: Duration = Duration::from_mins(10);
-
-/// Requests that wait at the same time.
-const PENDING_MAX: usize = 8;
+/// Between two looks at whether a request is over.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// Who decided where nobody was asked.
 const POLICY: &str = "the policy";
@@ -30,57 +27,30 @@ const PERSON: &str = "the person at the machine";
 /// What waits for the person.
 #[derive(Default)]
 pub(super) struct Consents {
-    inside: Mutex<Inside>,
-}
-
-#[derive(Default)]
-struct Inside {
-    last: u64,
-    pending: BTreeMap<u64, (local::Pending, oneshot::Sender<Decision>)>,
+    requests: Mutex<Requests<oneshot::Sender<Decision>>>,
 }
 
 /// What the person said.
 #[derive(Debug)]
-struct Decision {
-    approved: bool,
-    account: String,
+pub(super) struct Decision {
+    pub(super) approved: bool,
+    pub(super) account: String,
 }
 
 impl Consents {
     /// What waits.
-    pub(super) fn pending(&self) -> Vec<local::Pending> {
-        self.inside().pending.values().map(|(pending, _answer)| pending.clone()).collect()
+    pub(super) fn pending(&self, now_ms: i64) -> Vec<local::Pending> {
+        self.requests().waiting(now_ms)
     }
 
     /// What the person says to a request; what is wrong with it.
-    pub(super) fn decide(&self, request: u64, approved: bool, account: String) -> Result<(), String> {
-        let found = self.inside().pending.remove(&request);
-        let told = found.map(|(_pending, answer)| answer.send(Decision { approved, account }).is_ok());
-        if told == Some(true) {
-            Ok(())
-        } else {
-            Err(format!("no request {request} waits; deskside-agent consent lists them"))
-        }
+    pub(super) fn decide(&self, now_ms: i64, request: u64, decision: Decision) -> Result<(), String> {
+        let back = self.requests().answer(now_ms, request)?;
+        back.send(decision).map_err(|_gone| format!("the technician who asked request {request} has gone"))
     }
 
-    fn number(&self) -> u64 {
-        let mut inside = self.inside();
-        inside.last += 1;
-        inside.last
-    }
-
-    fn ask(&self, pending: local::Pending) -> anyhow::Result<oneshot::Receiver<Decision>> {
-        let mut inside = self.inside();
-        if inside.pending.len() >= PENDING_MAX {
-            return Err(anyhow!("{PENDING_MAX} requests already wait for the person at the machine"));
-        }
-        let (answer, answered) = oneshot::channel();
-        inside.pending.insert(pending.request, (pending, answer));
-        Ok(answered)
-    }
-
-    fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requests(&self) -> MutexGuard<'_, Requests<oneshot::Sender<Decision>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,7 +73,7 @@ impl Request {
         reply: &Reply,
     ) -> anyhow::Result<(Self, String)> {
         let template = Consent {
-            request: consents.number(),
+            request: consents.requests().number(),
             ticket: pack.ticket,
             asked_by: pack.requested_by.clone(),
             what,
@@ -130,23 +100,23 @@ impl Request {
     }
 
     async fn wait(&mut self, reply: &Reply) -> anyhow::Result<String> {
-        let now_ms = self.eye.host.now_ms();
-        let asked = &self.template;
-        let answered = self.consents.ask(local::Pending {
-            request: asked.request,
-            ticket: asked.ticket,
-            asked_by: asked.asked_by.clone(),
-            what: asked.what.clone(),
-            until_ms: now_ms.saturating_add(WAIT.as_millis() as i64),
-        })?;
+        let (back, mut answered) = oneshot::channel();
+        let Consent { request: number, ticket, asked_by, what, .. } = self.template.clone();
+        let asked = local::Pending { request: number, ticket, asked_by, what, until_ms: 0 };
+        self.consents.requests().ask(self.eye.host.now_ms(), asked, back).map_err(|why| anyhow!(why))?;
         self.open = Some("withdrawn");
-        let (number, minutes) = (self.template.request, WAIT.as_secs() / 60);
+        let minutes = WAIT_MS / 60_000;
         let words = format!(
             "waits for the person at the machine, {minutes} minutes at most (there: deskside-agent consent approve {number})"
         );
         reply.progress(&words).await;
-        let decided = tokio::time::timeout(WAIT, answered).await;
-        self.consents.inside().pending.remove(&number);
+        let decided = loop {
+            match tokio::time::timeout(LOOK_EVERY, &mut answered).await {
+                Ok(decided) => break decided,
+                // One that is over is dropped, and the answer with it.
+                Err(_elapsed) => self.consents.requests().expire(self.eye.host.now_ms()),
+            }
+        };
         let by = |account: &str, found: &str| Consent {
             by: PERSON.into(),
             account: account.into(),
@@ -154,15 +124,15 @@ impl Request {
             ..Consent::default()
         };
         match decided {
-            Ok(Ok(Decision { approved: true, account })) => {
+            Ok(Decision { approved: true, account }) => {
                 self.say("approved", by(&account, ""), reply).await?;
                 Ok(format!("given by {PERSON}"))
             }
-            Ok(Ok(Decision { approved: false, account })) => {
+            Ok(Decision { approved: false, account }) => {
                 self.say("refused", by(&account, ""), reply).await?;
                 Err(denied("the person at the machine refused it"))
             }
-            Ok(Err(_)) | Err(_) => {
+            Err(_over) => {
                 let found = format!("nobody answered within {minutes} minutes");
                 self.say("expired", by("", &found), reply).await?;
                 Err(denied("the person at the machine did not answer in time"))
@@ -204,7 +174,7 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.consents.inside().pending.remove(&self.template.request);
+        self.consents.requests().withdraw(self.template.request);
         let Some(step) = self.open.take() else { return };
         let said = Consent { found: "the technician has gone, or called it off".into(), ..Consent::default() };
         let (entry, consent) = self.entry(step, said);

@@ -238,6 +238,9 @@ impl Task {
         let collection = self.course.collection();
         let who = if consent.by.is_empty() { "device" } else { &consent.by };
         let mut words = format!("{}: capture of {}, asked for by {}", consent.step, consent.what, collection.asked_by);
+        if !consent.account.is_empty() {
+            words = format!("{words}; account {}", consent.account);
+        }
         if !consent.found.is_empty() {
             words = format!("{words}; {}", consent.found);
         }

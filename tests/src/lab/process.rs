@@ -216,6 +216,8 @@ pub struct Agent {
     log: PathBuf,
     lines: PathBuf,
     namespace: Option<String>,
+    public: Option<PathBuf>,
+    in_place_of: Option<(PathBuf, PathBuf)>,
     process: Option<Running>,
 }
 
@@ -234,6 +236,8 @@ impl Agent {
             log: folder.join("agent.log"),
             lines: folder.join("lines.log"),
             namespace: None,
+            public: None,
+            in_place_of: None,
             process: None,
         };
         let lines = agent.lines.display();
@@ -256,6 +260,20 @@ impl Agent {
     #[must_use]
     pub fn inside(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// Whoever sits at the machine may answer its requests at a socket in this folder.
+    #[must_use]
+    pub fn open_to_all(mut self, folder: &Path) -> Self {
+        self.public = Some(folder.to_owned());
+        self
+    }
+
+    /// Where it finds a program of the system there is another, for it alone.
+    #[must_use]
+    pub fn with_in_place_of(mut self, program: impl Into<PathBuf>, other: &Path) -> Self {
+        self.in_place_of = Some((other.to_owned(), program.into()));
         self
     }
 
@@ -301,8 +319,19 @@ impl Agent {
 
     /// A command of it, on its state and configuration.
     pub fn command(&self) -> Command {
-        let mut command = command(&self.program, self.namespace.as_deref());
+        let mut command = match &self.in_place_of {
+            None => command(&self.program, self.namespace.as_deref()),
+            Some((other, program)) => {
+                let mut command = command(Path::new("unshare"), self.namespace.as_deref());
+                let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\"";
+                command.args(["--mount", "sh", "-c", script]).arg(other).arg(program).arg(&self.program);
+                command
+            }
+        };
         command.arg("--state").arg(&self.state).arg("--config").arg(&self.config);
+        if let Some(public) = &self.public {
+            command.arg("--public").arg(public);
+        }
         command
     }
 
