@@ -23,6 +23,7 @@ use crate::{
     gateway::{self, CutReason, Gateway, GatewayParts, Staging, Switchboard},
     identity::{Authority, ServerTls},
     ingest::Ingest,
+    question::Questions,
     store::{Db, Store},
 };
 
@@ -109,7 +110,8 @@ impl Server {
             certificate_lifetime: config.agents.certificate_lifetime(),
         });
         let scratch = Scratch::open(&folder.scratch(), config.evidence.attachment_bytes_max)?;
-        let desk = Desk::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), cases.clone(), scratch);
+        let questions = Questions::new(switchboard.clone(), config.questions);
+        let desk = Desk::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), cases.clone(), scratch, questions);
 
         let (agents_listener, agents) = listen(config.agents.listen, "agents").await?;
         let (desk_listener, desk_address) = listen(config.desk.listen, "technicians").await?;

@@ -24,6 +24,8 @@ pub struct Config {
     pub history: History,
     /// How long what is sensitive is kept.
     pub retention: Retention,
+    /// What questions in SQL may show.
+    pub questions: Questions,
     /// What agents look at and stream.
     pub policy: PolicyConfig,
 }
@@ -115,6 +117,22 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         Self { captures_days: 7 }
+    }
+}
+
+/// What questions in SQL may show to technicians and admins. To viewers they show neither, secrets to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Questions {
+    /// What tells one person from another.
+    pub personal: bool,
+    /// What a person wrote or looked at, where it was kept by consent.
+    pub content: bool,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self { personal: true, content: true }
     }
 }
 

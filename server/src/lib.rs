@@ -10,4 +10,5 @@ pub mod diagnose;
 pub mod gateway;
 pub mod identity;
 pub mod ingest;
+pub mod question;
 pub mod store;

@@ -8,6 +8,7 @@ mod evidence;
 mod known;
 mod logging;
 mod probing;
+mod querying;
 mod refusal;
 mod service;
 mod signatures;
@@ -24,6 +25,7 @@ use deskside_proto::v1::desk_server::DeskServer;
 use crate::blobs::Blobs;
 use crate::case::Cases;
 use crate::gateway::Switchboard;
+use crate::question::Questions;
 use crate::store::Store;
 pub use attaching::Scratch;
 use known::Counts;
@@ -39,13 +41,21 @@ pub struct Desk {
     switchboard: Switchboard,
     cases: Cases,
     scratch: Scratch,
+    questions: Questions,
     counts: Counts,
 }
 
 impl Desk {
     /// On top of everything.
-    pub fn new(store: Arc<dyn Store>, blobs: Blobs, switchboard: Switchboard, cases: Cases, scratch: Scratch) -> Self {
-        Self { store, blobs, switchboard, cases, scratch, counts: Counts::default() }
+    pub fn new(
+        store: Arc<dyn Store>,
+        blobs: Blobs,
+        switchboard: Switchboard,
+        cases: Cases,
+        scratch: Scratch,
+        questions: Questions,
+    ) -> Self {
+        Self { store, blobs, switchboard, cases, scratch, questions, counts: Counts::default() }
     }
 
     /// As tonic serves it, with its bounds.

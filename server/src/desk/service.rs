@@ -2,12 +2,13 @@
 
 use deskside_proto::v1::desk_server::Desk as Contract;
 use deskside_proto::v1::{
-    AskRequest, AttachChunk, AttachReply, CancelCollectionRequest, Case, Catalogue, CollectRequest, Collection,
-    GetCaseRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest, ListDevicesReply, ListDevicesRequest,
-    ListEvidenceReply, ListEvidenceRequest, ListRecipesReply, ListRecipesRequest, ListSignaturesReply,
-    ListSignaturesRequest, ListTablesRequest, ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest,
-    RunProbeRequest, ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest,
-    WhoAmIReply, WhoAmIRequest,
+    AskRequest, AttachChunk, AttachReply, CancelCollectionRequest, CancelQuestionRequest, Case, Catalogue,
+    CollectRequest, Collection, GetCaseRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest, ListDevicesReply,
+    ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest, ListQuestionsReply, ListQuestionsRequest,
+    ListRecipesReply, ListRecipesRequest, ListSignaturesReply, ListSignaturesRequest, ListTablesRequest,
+    ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest, QueryRequest, Question, RunProbeRequest,
+    ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply,
+    WhoAmIRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -15,7 +16,8 @@ use super::asking::AnswerStream;
 use super::caller::Deed;
 use super::collecting::CollectionStream;
 use super::evidence::ChunkStream;
-use super::refusal::internal;
+use super::querying::PartStream;
+use super::refusal::{internal, unknown};
 use super::{Desk, words};
 use crate::case::recipes;
 use crate::store::Role;
@@ -31,6 +33,7 @@ impl Contract for Desk {
     type WatchCollectionStream = CollectionStream;
     type AttendStream = CollectionStream;
     type GetEvidenceStream = ChunkStream;
+    type QueryStream = PartStream;
 
     async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answered<WhoAmIReply> {
         let caller = self.caller(&request, Role::Viewer).await?;
@@ -142,6 +145,21 @@ impl Contract for Desk {
     async fn list_signatures(&self, request: Request<ListSignaturesRequest>) -> Answered<ListSignaturesReply> {
         let caller = self.caller(&request, Role::Viewer).await?;
         Ok(Response::new(self.signatures(&caller, request.into_inner()).await?))
+    }
+
+    async fn query(&self, request: Request<QueryRequest>) -> Answered<PartStream> {
+        let caller = self.caller(&request, Role::Viewer).await?;
+        Ok(Response::new(self.answer_to(&caller, request.into_inner()).await?))
+    }
+
+    async fn list_questions(&self, request: Request<ListQuestionsRequest>) -> Answered<ListQuestionsReply> {
+        self.caller(&request, Role::Viewer).await?;
+        Ok(Response::new(ListQuestionsReply::default()))
+    }
+
+    async fn cancel_question(&self, request: Request<CancelQuestionRequest>) -> Answered<Question> {
+        self.caller(&request, Role::Technician).await?;
+        Err(unknown("question", &request.into_inner().id, "no question is kept"))
     }
 
     async fn list_tables(&self, request: Request<ListTablesRequest>) -> Answered<Catalogue> {

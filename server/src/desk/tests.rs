@@ -21,8 +21,10 @@ use uuid::Uuid;
 use super::{Desk, Scratch};
 use crate::blobs::Blobs;
 use crate::case::{Cases, now_ms};
+use crate::config;
 use crate::gateway::{Call, StoredUpload, Switchboard, Uploads};
 use crate::identity;
+use crate::question::Questions;
 use crate::store::{
     Arrival, Audit, Collections, Db, Devices, Greeting, NewDevice, NewTechnician, NewToken, Readings, Role, Store,
     Technicians, Tokens,
@@ -58,7 +60,8 @@ impl House {
         let cases = Cases::start(shared.clone(), switchboard.clone()).await.unwrap();
         let blobs = Blobs::folder(&folder.path().join("evidence")).unwrap();
         let scratch = Scratch::open(&folder.path().join("scratch"), 4 * 1024 * 1024).unwrap();
-        let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone(), scratch);
+        let questions = Questions::new(switchboard.clone(), config::Questions::default());
+        let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone(), scratch, questions);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(

@@ -24,7 +24,10 @@ pub(crate) const CORRIDORS: &[(&str, &[&str])] = &[
             "service",
         ],
     ),
-    ("server", &["config", "store", "blobs", "identity", "ingest", "gateway", "diagnose", "case", "desk", "app"]),
+    (
+        "server",
+        &["config", "store", "blobs", "identity", "ingest", "gateway", "diagnose", "case", "question", "desk", "app"],
+    ),
 ];
 
 /// Rooms that stand beside the corridor and know nobody in it.
