@@ -5,6 +5,7 @@ pub mod changes;
 pub mod codes;
 pub mod first_contact;
 pub mod invite;
+pub mod json_row;
 pub mod log_line;
 pub mod moment;
 pub mod probes;

@@ -21,7 +21,9 @@ mod guard;
 mod like;
 mod listing;
 mod notes;
+pub mod osquery;
 mod row;
+mod shelf;
 mod sieve;
 mod source;
 mod table;
@@ -41,6 +43,7 @@ pub use form::HISTORY;
 pub use guard::{Bounds, SQL_BYTES_MAX};
 pub use listing::type_name;
 pub use notes::{NOTES_MAX, Notes};
+pub use shelf::{Found, Load, Shelf};
 pub use source::{Brake, Held, Owner, Scan, Scanning, Source, When};
 
 use crate::v1::cell::Value as Kind;
@@ -147,13 +150,15 @@ fn open(asked: &Arc<Asked>, tables: &[Arc<TableSchema>], query: &Query) -> rusql
     guard::furnish(&connection, asked)?;
     let (many, sight) = (asked.source.has_many_devices(), query.sight.unwrap_or_default());
     for table in tables {
-        for shape in form::Shape::all(table, many, sight) {
+        for mut shape in form::Shape::all(table, many, sight) {
+            shape.name = osquery::own_name(&shape.name, query.osquery);
             vtab::register(&connection, Arc::new(table::Table::new(shape, asked)))?;
         }
     }
     vtab::register(&connection, Arc::new(changed::ChangesTable::new(asked, tables, many, sight)))?;
     vtab::register(&connection, Arc::new(listing::Listing::tables(tables)))?;
     vtab::register(&connection, Arc::new(listing::Listing::columns(tables)))?;
+    osquery::furnish(&connection, asked, &osquery::Scope { sql: &query.sql, osquery: query.osquery, many, tables })?;
     Ok(connection)
 }
 
@@ -183,6 +188,7 @@ fn bind(statement: &mut Statement<'_>, parameters: &BTreeMap<String, String>) ->
 fn headings(statement: &Statement<'_>, tables: &[Arc<TableSchema>]) -> Vec<ResultColumn> {
     let heading = |column: rusqlite::ColumnMetadata<'_>| {
         let (table, origin) = (column.table_name().unwrap_or_default(), column.origin_name().unwrap_or_default());
+        let table = osquery::catalogue_name(table);
         let base = table.strip_suffix(HISTORY).unwrap_or(table);
         let schema = tables.iter().find(|schema| schema.name == table || schema.name == base);
         let known = schema.and_then(|schema| schema.columns.iter().find(|known| known.name == origin));
