@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+mod attribute;
 mod echo;
 mod folder;
 mod live;
@@ -15,6 +16,7 @@ mod recording;
 mod snmp;
 mod wire;
 
+pub use attribute::attribute;
 pub use echo::{Back, Echo, Echoed, IcmpError, Knock};
 pub use live::{Live, LiveOptions, SnmpConfig, give_back_program, hold_little_memory};
 pub use news::{Heard, News, awaited};

@@ -1,5 +1,7 @@
 //! Attributes of netlink messages (`struct nlattr`), as generic netlink families nest them.
 
+use crate::host::attribute;
+
 /// `struct nlmsghdr` and `struct genlmsghdr`, which stand before the attributes of a message.
 const HEADER_BYTES: usize = 16;
 const GENERIC_BYTES: usize = 4;
@@ -82,12 +84,10 @@ pub(super) fn messages(mut answer: &[u8]) -> impl Iterator<Item = Attributes<'_>
 }
 
 /// A request: its command, version 1, and one attribute with a number.
-pub(super) fn request(command: u8, attribute: Option<(u16, u32)>) -> Vec<u8> {
+pub(super) fn request(command: u8, about: Option<(u16, u32)>) -> Vec<u8> {
     let mut request = vec![command, 1, 0, 0];
-    if let Some((kind, number)) = attribute {
-        request.extend(8_u16.to_ne_bytes());
-        request.extend(kind.to_ne_bytes());
-        request.extend(number.to_ne_bytes());
+    if let Some((kind, number)) = about {
+        request.extend(attribute(kind, &number.to_ne_bytes()));
     }
     request
 }
@@ -97,14 +97,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = ((value.len() + 4) as u16).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
 
     #[test]
     fn attributes_are_found_in_attributes() {

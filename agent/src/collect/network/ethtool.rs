@@ -3,7 +3,7 @@
 
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 
-use crate::host::Host;
+use crate::host::{Host, attribute};
 
 /// Modes of one list that are kept; the kernel knows some 130.
 const MODES_MAX: usize = 160;
@@ -136,15 +136,6 @@ fn request(question: u8, interface: &str) -> Vec<u8> {
     let mut request = vec![question, VERSION, 0, 0];
     request.extend(attribute(HEADER | NESTED, &name));
     request
-}
-
-/// `struct nlattr`, padded.
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
 }
 
 /// Up to the first that is malformed.

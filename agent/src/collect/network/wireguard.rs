@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_core::NlasIterator;
 
-use crate::host::Host;
+use crate::host::{Host, attribute};
 
 /// `WG_CMD_GET_DEVICE`, with the version of the family.
 const REQUEST: [u8; 4] = [0, 1, 0, 0];
@@ -39,12 +39,8 @@ pub(super) struct Peer {
 
 /// The peers of a tunnel.
 pub(super) fn peers(host: &dyn Host, interface: &str) -> std::io::Result<Vec<Peer>> {
-    let name = interface.as_bytes();
-    let mut request = REQUEST.to_vec();
-    request.extend((name.len() as u16 + 5).to_ne_bytes());
-    request.extend(WGDEVICE_A_IFNAME.to_ne_bytes());
-    request.extend(name);
-    request.resize((request.len() + 1).next_multiple_of(4), 0);
+    let name = attribute(WGDEVICE_A_IFNAME, &[interface.as_bytes(), &[0]].concat());
+    let request = [&REQUEST[..], &name].concat();
     Ok(read(&host.genl("wireguard", &request, true)?))
 }
 
@@ -107,14 +103,6 @@ fn endpoint(bytes: &[u8]) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = (4 + value.len() as u16).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
 
     fn message() -> Vec<u8> {
         let mut sockaddr = AF_INET.to_ne_bytes().to_vec();

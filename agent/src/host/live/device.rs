@@ -169,7 +169,8 @@ mod tests {
         let uri = format!("ipp://printer:{}/ipp/print", printer(answer));
         let begun = Instant::now();
         let kind = ask(&uri, b"ask", here).unwrap_err().kind();
-        assert!(begun.elapsed() < ANSWER_MAX + Duration::from_secs(1));
+        // The slowest of them would take a minute; a busy machine is late.
+        assert!(begun.elapsed() < ANSWER_MAX + Duration::from_secs(30));
         kind
     }
 

@@ -14,7 +14,7 @@ use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::host::{Netlink, READ_BYTES_MAX};
+use crate::host::{Netlink, READ_BYTES_MAX, attribute};
 
 /// How long a listing may take.
 const DUMP_MAX: Duration = Duration::from_secs(5);
@@ -67,13 +67,8 @@ fn whole(mut once: impl FnMut(Instant) -> io::Result<Listing>) -> io::Result<Vec
 
 /// The number that the kernel gave a family when it was loaded.
 fn family_number(family: &str) -> io::Result<u16> {
-    let name = family.as_bytes();
-    let length = (ATTRIBUTE_BYTES + name.len() + 1) as u16;
-    let mut request = vec![CTRL_CMD_GETFAMILY, 1, 0, 0];
-    request.extend(length.to_ne_bytes());
-    request.extend(CTRL_ATTR_FAMILY_NAME.to_ne_bytes());
-    request.extend(name);
-    request.resize((request.len() + 1).next_multiple_of(4), 0);
+    let name = attribute(CTRL_ATTR_FAMILY_NAME, &[family.as_bytes(), &[0]].concat());
+    let request = [vec![CTRL_CMD_GETFAMILY, 1, 0, 0], name].concat();
     let deadline = Instant::now() + DUMP_MAX;
     let asked = ask(NETLINK_GENERIC, &framed(GENL_ID_CTRL, NLM_F_REQUEST | NLM_F_ACK, &request), deadline);
     let absent = || io::Error::new(ErrorKind::NotFound, format!("this kernel has no netlink family {family}"));

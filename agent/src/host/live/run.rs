@@ -140,7 +140,7 @@ mod tests {
         let began = Instant::now();
         let error = run_for(SHORT, "sh", &["-c", "sleep 60 & sleep 60"]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(50));
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let began = Instant::now();
         let ran = run("sh", &["-c", "sleep 60 & echo done"]).unwrap();
         assert_eq!(ran.stdout, b"done\n");
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(50));
     }
 
     #[test]

@@ -63,14 +63,7 @@ fn attributes(mut rest: &mut [u8], take: &mut dyn FnMut(u16, &mut [u8]) -> bool)
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = (4 + value.len() as u16).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    use crate::host::attribute;
 
     fn message() -> Vec<u8> {
         let peer = [attribute(1, &[7; 32]), attribute(2, &[7; 32]), attribute(5, &[25, 0])].concat();

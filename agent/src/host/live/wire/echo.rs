@@ -1,15 +1,16 @@
 //! Echo requests: by an ICMP datagram socket (icmp(7), `ping_group_range`), which needs no privilege, else by a raw one.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nix::sys::socket::{setsockopt, sockopt as nix_sockopt};
-use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::net::{connect, ipproto, recv, send, socket_with, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt as nix_sockopt};
+use rustix::net::{AddressFamily, Protocol, SendFlags, SocketFlags, SocketType};
+use rustix::net::{connect, ipproto, send, socket_with, sockopt};
 
 use super::error_queue::{self, Queued};
 use super::packet_socket::{index, readable};
@@ -29,6 +30,9 @@ const IPV6_HEADER_BYTES: usize = 40;
 
 /// Largest packet of IP.
 const PACKET_BYTES_MAX: usize = 65_535;
+
+/// Larger than the time at which a packet came.
+const CONTROL_BYTES: usize = 64;
 
 /// Requests whose sending is remembered.
 const ASKED_MAX: usize = 4096;
@@ -66,6 +70,7 @@ impl EchoSocket {
             Err(error) => return Err(error),
         };
         error_queue::wanted(&socket, to.is_ipv4())?;
+        setsockopt(&socket, nix_sockopt::ReceiveTimestampns, &true)?;
         // Why not as the system thinks best: it would cut large packets into pieces, or make them smaller than was asked.
         if to.is_ipv4() {
             sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::PROBE)?;
@@ -107,15 +112,14 @@ impl EchoSocket {
             }
         }
         loop {
-            let length = match recv(&self.socket, &mut *self.heard, RecvFlags::DONTWAIT) {
-                Ok((length, _whole)) => length,
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(None),
+            let (length, came) = match read(&self.socket, &mut self.heard) {
+                Ok(read) => read,
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
                 // Why not an error: it is one of a request before, and lies in the queue of errors.
                 Err(_of_a_request) => return self.queued(),
             };
-            let now = Instant::now();
             if let Some(sequence) = self.heard.get(..length).and_then(|message| self.reply(message)) {
-                let took = self.took(sequence, now);
+                let took = self.took(sequence, came);
                 return Ok(took.map(|took| Echoed { sequence, took, back: Back::Reply(self.to) }));
             }
         }
@@ -152,8 +156,8 @@ impl EchoSocket {
         (kind == wanted && is_ours).then_some(u16::from_be_bytes([sequence, sequence_low]))
     }
 
-    fn took(&self, sequence: u16, now: Instant) -> Option<Duration> {
-        Some(now.saturating_duration_since(*self.asked.get(&sequence)?))
+    fn took(&self, sequence: u16, until: Instant) -> Option<Duration> {
+        Some(until.saturating_duration_since(*self.asked.get(&sequence)?))
     }
 }
 
@@ -206,6 +210,22 @@ impl Echo for EchoSocket {
     }
 }
 
+/// The next message: its length, and when it came by the kernel's word. Why not when it is read: a busy machine reads late, and that is not the
+/// network's time.
+fn read(socket: &OwnedFd, into: &mut [u8]) -> Result<(usize, Instant), Errno> {
+    let mut control = [0; CONTROL_BYTES];
+    let mut place = [IoSliceMut::new(into)];
+    let read = recvmsg::<()>(socket.as_raw_fd(), &mut place, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+    let came = read.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::ScmTimestampns(at) => Some(UNIX_EPOCH + Duration::from(at)),
+        _ => None,
+    });
+    // A clock that was set back in between tells nothing.
+    let now = Instant::now();
+    let lain = came.and_then(|came| SystemTime::now().duration_since(came).ok()).unwrap_or_default();
+    Ok((read.bytes, now.checked_sub(lain).unwrap_or(now)))
+}
+
 fn open(to: IpAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let (family, protocol) =
         if to.is_ipv4() { (AddressFamily::INET, ipproto::ICMP) } else { (AddressFamily::INET6, ipproto::ICMPV6) };
@@ -249,5 +269,16 @@ mod tests {
         let heard = socket.hear(Duration::from_secs(5)).unwrap().unwrap();
         assert_eq!((heard.sequence, heard.back), (7, Back::Reply([127, 0, 0, 1].into())));
         assert_eq!(socket.hear(Duration::from_millis(10)).unwrap(), None);
+    }
+
+    #[test]
+    fn an_answer_that_is_read_late_took_no_longer() {
+        let Ok(mut socket) = EchoSocket::open([127, 0, 0, 1].into(), "") else { return };
+        socket.ask(1, 64, 84).unwrap();
+        assert!(readable(&socket.socket, Instant::now() + Duration::from_secs(5)).unwrap());
+        let came = socket.took(1, Instant::now()).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let heard = socket.hear(Duration::ZERO).unwrap().unwrap();
+        assert!(heard.took <= came + Duration::from_millis(1), "{:?} {came:?}", heard.took);
     }
 }
