@@ -29,6 +29,7 @@ fn tshark(file: &Path, more: &[&str]) -> String {
 /// A desk and a far machine at one wire, and datagrams from there to port 5001 of the desk, so many a second.
 fn wired(a_second: Option<u32>) -> (Namespace, Namespace, Traffic) {
     let (desk, far) = traffic::wire().unwrap();
+    far.carries("eth0").unwrap();
     let socket = far.within(|| UdpSocket::bind((FAR, 0)).unwrap()).unwrap();
     let traffic = Traffic::begin(socket, &format!("{DESK}:5001"), a_second).unwrap();
     (desk, far, traffic)
@@ -195,12 +196,12 @@ impl Desk {
         Self { folder, server, agent, device, technician, port, _receiver: receiver, _traffic: traffic }
     }
 
-    /// A technician captures, in a process of their own.
-    fn asks(&self, seconds: &str) -> Child {
+    /// A technician captures, in a process of their own, within these bounds.
+    fn asks(&self, bounds: &[&str]) -> Child {
         let filter = format!("udp port {}", self.port);
-        let words = ["--interface", "lo", "--seconds", &format!("{seconds}s"), "--filter", &filter];
         let mut command = self.technician.command().unwrap();
-        command.args(["--json", "capture", &self.device, "--ticket", "1"]).args(words);
+        command.args(["--json", "capture", &self.device, "--ticket", "1", "--interface", "lo", "--filter", &filter]);
+        command.args(bounds);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -238,7 +239,7 @@ fn part(collection: &Json) -> &Json {
 #[test]
 fn what_the_person_agrees_to_becomes_evidence_of_the_ticket() {
     let desk = Desk::new("ask");
-    let asked = desk.asks("1");
+    let asked = desk.asks(&["--seconds", "300s", "--packets", "60"]);
     let pending = desk.pending();
     assert_eq!((&pending["ticket"], &pending["asked_by"]), (&1.into(), &"anna".into()));
     assert!(pending["what"].as_str().unwrap().contains("of lo with the filter \"udp port"), "{pending}");
@@ -251,7 +252,7 @@ fn what_the_person_agrees_to_becomes_evidence_of_the_ticket() {
     desk.technician.says(&["evidence", "open", evidence, "-o", unpacked.to_str().unwrap()]).unwrap();
     let file = unpacked.join("capture.pcapng");
     let ports = tshark(&file, &["-T", "fields", "-e", "udp.dstport"]);
-    assert!(ports.lines().count() > 50, "{ports}");
+    assert_eq!(ports.lines().count(), 60, "{ports}");
     assert!(ports.lines().all(|port| port == desk.port.to_string()));
     let about = Command::new("capinfos").arg(&file).output().unwrap();
     let about = String::from_utf8_lossy(&about.stdout).into_owned();
@@ -271,7 +272,7 @@ fn what_the_person_agrees_to_becomes_evidence_of_the_ticket() {
 #[test]
 fn what_the_person_refuses_is_not_captured_and_the_refusal_is_in_the_audit() {
     let desk = Desk::new("ask");
-    let asked = desk.asks("30");
+    let asked = desk.asks(&["--seconds", "30s"]);
     let request = desk.pending()["request"].to_string();
     desk.agent.says(&["consent", "refuse", &request]).unwrap();
     let (fine, collection) = ended(asked);
@@ -287,7 +288,7 @@ fn what_the_person_refuses_is_not_captured_and_the_refusal_is_in_the_audit() {
 #[test]
 fn where_policy_says_never_nobody_is_asked_and_nothing_is_captured() {
     let desk = Desk::new("never");
-    let (fine, collection) = ended(desk.asks("30"));
+    let (fine, collection) = ended(desk.asks(&["--seconds", "30s"]));
     assert!(!fine);
     assert_eq!(part(&collection)["outcome"], "denied", "{collection}");
     desk.audit("refused: capture of packets of lo");
@@ -309,7 +310,7 @@ fn taps_of(pid: u32) -> bool {
 #[test]
 fn a_capture_stops_when_the_technician_goes() {
     let desk = Desk::new("given");
-    let mut asked = desk.asks("300");
+    let mut asked = desk.asks(&["--seconds", "300s"]);
     desk.audit("started: capture of packets of lo");
     until("the tap", || Ok(taps_of(desk.agent.pid()?).then_some(()))).unwrap();
     asked.kill().unwrap();
@@ -353,6 +354,6 @@ fn a_policy_that_was_changed_on_the_disk_is_refused_and_the_defaults_hold() {
     desk.server.resume().unwrap();
     until("the session", || Ok(desk.agent.status()?.connected_since_ms)).unwrap();
     until("the policy", || Ok((std::fs::read(&path)? != bytes).then_some(()))).unwrap();
-    let (fine, collection) = ended(desk.asks("1"));
+    let (fine, collection) = ended(desk.asks(&["--seconds", "1s"]));
     assert!(fine, "{collection}");
 }

@@ -11,6 +11,7 @@ fn link() -> (Namespace, Namespace) {
     desk.ip(&format!("link add eth0 type veth peer name eth0 netns {}", other.name())).unwrap();
     desk.ip("addr add 192.0.2.20/24 dev eth0\nlink set eth0 up").unwrap();
     other.ip("link set eth0 address 02:00:00:00:00:09\nlink set eth0 up").unwrap();
+    desk.carries("eth0").unwrap();
     (desk, other)
 }
 
@@ -42,6 +43,9 @@ fn an_address_of_ones_own_is_nobody_elses() {
     desk.ip(&format!("link add eth1 type veth peer name eth1 netns {}", other.name())).unwrap();
     other.ip("link set eth1 master bridge0\nlink set eth1 up").unwrap();
     desk.ip("addr add 192.0.2.22/24 dev eth1\nlink set eth1 up").unwrap();
+    for port in ["eth0", "eth1"] {
+        other.wait_for(&format!("-j -d link show dev {port}"), "\"state\":\"forwarding\"").unwrap();
+    }
     let rows = probed(&desk);
     assert_eq!(rows.last().unwrap()["found"], "Nobody else uses the 2 addresses of this machine.", "{rows:#?}");
 }

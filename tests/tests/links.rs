@@ -9,6 +9,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use deskside_proto::rows::Row;
 use deskside_proto::v1::NetworkChange;
@@ -16,8 +17,9 @@ use deskside_tests::lab::netns::Wired;
 use deskside_tests::lab::process::{Agent, Server, until};
 use prost::Message;
 
-/// From the change to the server's disk; the promise is two seconds on a machine that does nothing else.
-const SOON_MS: i64 = 5_000;
+/// From the change to its reading. The promise is two seconds on a machine that does nothing else; a busy one is still far from the five minutes
+/// between two looks.
+const SOON_MS: i64 = 60_000;
 
 /// A server and an agent in the workstation's namespace, on a wire to the far one.
 struct Desk {
@@ -33,7 +35,9 @@ impl Desk {
         let wired = Wired::new()?;
         let (desk, far) = (&wired.desk, &wired.far);
         wired.ip(&format!("link add eth0 netns {desk} type veth peer name far0 netns {far}"))?;
-        for words in ["link set lo up", "link set eth0 up", "addr add 192.0.2.10/24 dev eth0"] {
+        for words in
+            ["link set lo up", "link set eth0 addrgenmode none", "link set eth0 up", "addr add 192.0.2.10/24 dev eth0"]
+        {
             wired.at_desk(words)?;
         }
         wired.at_far("link set far0 up")?;
@@ -102,12 +106,14 @@ fn words(changes: &[NetworkChange], interface: &str) -> Vec<String> {
 fn what_happens_to_the_network_is_told_in_order_and_a_restart_doubles_nothing() -> anyhow::Result<()> {
     let mut desk = Desk::new()?;
     assert_eq!(desk.changes()?, [], "what was there before is no change");
+    let pulled = Instant::now();
     desk.wired.at_far("link set far0 down")?;
     desk.wait_for("link down", "eth0")?;
     desk.wired.at_far("link set far0 up")?;
     let back = desk.wait_for("link up", "eth0")?;
+    let away_ms = i64::try_from(pulled.elapsed().as_millis())?;
     let up = back.iter().rfind(|change| change.change == "link up").unwrap();
-    assert!(up.down_ms.is_some_and(|down_ms| (1..30_000).contains(&down_ms)), "{up:?}");
+    assert!(up.down_ms.is_some_and(|down_ms| (1..=away_ms).contains(&down_ms)), "{up:?}");
     desk.wired.at_desk("route replace default via 192.0.2.2 dev eth0")?;
     let routed = desk.wait_for("default route changed", "eth0")?;
     let route = routed.last().unwrap();

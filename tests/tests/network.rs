@@ -45,9 +45,15 @@ fn build(wired: &Wired) -> anyhow::Result<()> {
     for (near, other) in [("eth0", "far0"), ("eth1", "far1"), ("eth2", "far2")] {
         wired.ip(&format!("link add {near} netns {desk} type veth peer name {other} netns {far}"))?;
     }
-    for words in
-        ["link set lo up", "link add br0 type bridge", "link set eth0 mtu 1400", "link set eth0 up", "link set eth1 up"]
-    {
+    for words in [
+        "link set lo up",
+        "link add br0 type bridge",
+        "link set eth0 mtu 1400",
+        "link set eth0 addrgenmode none",
+        "link set eth1 addrgenmode none",
+        "link set eth0 up",
+        "link set eth1 up",
+    ] {
         wired.at_desk(words)?;
     }
     wired.at_far("link set far0 up")?;

@@ -69,7 +69,8 @@ fn a_radio_of_a_real_kernel_is_seen_and_judged_in_each_state() {
     assert_eq!((&lost["bssid"], &lost["code"]), (&json!(SECOND), &json!(4)), "{lost}");
 
     let wrong = event(&seen["wrong"], "wrong-key").unwrap();
-    assert_eq!((&wrong["ssid"], &wrong["count"]), (&json!("desk-office"), &json!(1)));
+    // A slow machine sees it try again.
+    assert!(wrong["ssid"] == "desk-office" && wrong["count"].as_u64() >= Some(1), "{wrong}");
     let handshake = rows(&seen["wrong"], "wifi_events").iter().find(|row| row["code"] == 15).unwrap();
     assert_eq!(handshake["kind"], "disconnected");
     let title = "wlp4s0 cannot join \"desk-office\": the password is wrong";

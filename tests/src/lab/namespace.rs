@@ -11,6 +11,8 @@ use std::thread;
 use anyhow::{Context, anyhow, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::process::until;
+
 /// The user and the group that own nothing.
 const NOBODY: &str = "65534";
 
@@ -51,6 +53,17 @@ impl Namespace {
     /// What ip(8) prints in it.
     pub fn ip_says(&self, words: &str) -> anyhow::Result<String> {
         run(Command::new("ip").args(["-n", &self.name]).args(words.split_whitespace()), "")
+    }
+
+    /// Waits until ip(8)'s answer in it contains a text.
+    pub fn wait_for(&self, words: &str, text: &str) -> anyhow::Result<()> {
+        let said = || Ok(self.ip_says(words)?.contains(text).then_some(()));
+        until(&format!("`ip {words}` to say {text}"), said)
+    }
+
+    /// Waits until an interface carries: in the first moment after both ends of a wire are up, the kernel drops what is sent.
+    pub fn carries(&self, interface: &str) -> anyhow::Result<()> {
+        self.wait_for(&format!("-j link show dev {interface}"), "\"operstate\":\"UP\"")
     }
 
     /// Runs nft(8) in it with these rules.

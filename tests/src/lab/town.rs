@@ -101,6 +101,10 @@ impl Town {
         far_router.ip(FAR_ROUTER_SET_UP)?;
         server.ip(SERVER_SET_UP)?;
         desk.ip(DESK_SET_UP)?;
+        server.carries("eth0")?;
+        if cord.is_none() {
+            carried(&desk, &router)?;
+        }
         let folder = tempfile::tempdir()?;
         let resolver = Resolver::start(&router, folder.path().join("dnsmasq.log"))?;
         let portal = portal::start(&router)?;
@@ -124,7 +128,8 @@ impl Town {
 
     /// Pulls the workstation's cord out of its router, so that it has no carrier, or plugs it in again.
     pub fn plugged(&self, plugged: bool) -> anyhow::Result<()> {
-        self.router.ip(if plugged { "link set port0 up" } else { "link set port0 down" })
+        self.router.ip(if plugged { "link set port0 up" } else { "link set port0 down" })?;
+        if plugged { carried(&self.desk, &self.router) } else { Ok(()) }
     }
 
     /// The provider's router bars a TCP port of the server.
@@ -142,16 +147,14 @@ impl Town {
         self.far_router.nft(&format!("{FORWARD}\nadd rule inet faults forward reject with icmpx type admin-prohibited"))
     }
 
-    /// The provider's router loses this share of what it forwards.
-    pub fn lose_upstream(&self, percent: u8) -> anyhow::Result<()> {
-        self.far_router.nft(&format!("{FORWARD}\nadd rule inet faults forward numgen random mod 100 < {percent} drop"))
+    /// The provider's router loses every second echo request.
+    pub fn lose_upstream(&self) -> anyhow::Result<()> {
+        self.far_router.nft(&every_second_echo())
     }
 
-    /// The workstation's router loses this share of what comes from the workstation.
-    pub fn lose_nearby(&self, percent: u8) -> anyhow::Result<()> {
-        let chain = "add chain inet faults taken { type filter hook prerouting priority 0; }";
-        let rule = format!("add rule inet faults taken iifname lan0 numgen random mod 100 < {percent} drop");
-        self.router.nft(&format!("add table inet faults\n{chain}\n{rule}"))
+    /// The workstation's router loses every second echo request.
+    pub fn lose_nearby(&self) -> anyhow::Result<()> {
+        self.router.nft(&every_second_echo())
     }
 
     /// The provider's router answers no echo request and tells of no time exceeded, though it forwards well.
@@ -212,6 +215,7 @@ impl Town {
             neighbor.ip(&format!("link add eth0 type veth peer name port1 netns {}", self.router.name()))?;
             neighbor.ip(&format!("addr add {NEIGHBOR}/24 dev eth0\nlink set eth0 up"))?;
             self.router.ip("link set port1 master lan0\nlink set port1 up")?;
+            self.router.wait_for("-j -d link show dev port1", FORWARDS)?;
             neighbor.sysctl("ipv4/ip_forward", "0")?;
             self.neighbor = Some(neighbor);
         }
@@ -223,6 +227,24 @@ impl Town {
         self.neighbor()?.ip(&format!("addr add {DESK}/24 dev eth0"))
     }
 }
+
+/// Every second echo request is lost, those for each hop counted apart. Why not by chance: few are sent for each hop of a trace, and of those that
+/// are lost by chance sometimes none is.
+fn every_second_echo() -> String {
+    let rule =
+        |hops| format!("add rule inet faults taken ip ttl {hops} icmp type echo-request numgen inc mod 2 0 drop\n");
+    let chain = "add chain inet faults taken { type filter hook prerouting priority 0; }";
+    format!("add table inet faults\n{chain}\n{}", (1..=64).map(rule).collect::<String>())
+}
+
+/// Waits until the cord carries from end to end.
+fn carried(desk: &Namespace, router: &Namespace) -> anyhow::Result<()> {
+    desk.carries("eth0")?;
+    router.wait_for("-j -d link show dev port0", FORWARDS)
+}
+
+/// A port of a bridge that lets frames through, as ip(8) says it.
+const FORWARDS: &str = "\"state\":\"forwarding\"";
 
 const FORWARD: &str = "add table inet faults\nadd chain inet faults forward { type filter hook forward priority 0; }";
 

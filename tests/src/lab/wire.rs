@@ -34,7 +34,7 @@ pub struct Faults {
     pub delay: Duration,
     /// Added on top, evenly spread from nothing to this, so that frames overtake one another.
     pub jitter: Duration,
-    /// Share of frames that are lost, 0 to 1, each way.
+    /// Share of frames that are lost, 0 to 1/2, each way: of each run of 1/share frames one, so that the share is kept by few frames too.
     pub loss: f64,
     /// Share of frames that arrive twice, 0 to 1.
     pub doubled: f64,
@@ -85,15 +85,15 @@ type OnTheWay = Reverse<(Instant, u64, usize, Vec<u8>)>;
 
 fn carry(ends: &[SyncDevice; 2], faults: &Mutex<Faults>, ended: &AtomicBool) {
     let (mut on_the_way, mut chance) = (BinaryHeap::<OnTheWay>::new(), Chance(0x9e37_79b9_7f4a_7c15));
-    let (mut number, mut frame) = (0, vec![0; FRAME_BYTES_MAX]);
+    let (mut number, mut frame, mut losses) = (0, vec![0; FRAME_BYTES_MAX], [Run::default(); 2]);
     while !ended.load(Ordering::Relaxed) {
         let next = on_the_way.peek().map(|Reverse((at, ..))| at.saturating_duration_since(Instant::now()));
         wait(ends.each_ref().map(AsFd::as_fd), next.unwrap_or(LISTEN_MAX).min(LISTEN_MAX));
         let now = *faults.lock().unwrap_or_else(PoisonError::into_inner);
-        for (from, end) in ends.iter().enumerate() {
+        for ((from, end), run) in ends.iter().enumerate().zip(&mut losses) {
             for _frame in 0..FRAMES_AT_ONCE {
                 let Some(bytes) = end.recv(&mut frame).ok().and_then(|length| frame.get(..length)) else { break };
-                if now.silent || chance.hits(now.loss) || on_the_way.len() >= FRAMES_MAX {
+                if now.silent || run.loses(now.loss, &mut chance) || on_the_way.len() >= FRAMES_MAX {
                     continue;
                 }
                 for _copy in 0..=usize::from(chance.hits(now.doubled)) {
@@ -120,6 +120,29 @@ fn wait(ends: [BorrowedFd<'_>; 2], time: Duration) {
     // Why a pause: an interface that is gone is always ready, with an error.
     if ready.is_ok() && ends.iter().any(|end| end.revents().contains(PollFlags::ERR)) {
         thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A run of frames of which one is lost.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    at: u32,
+    lost_at: u32,
+}
+
+impl Run {
+    /// Whether the next frame is the one, where this share is lost.
+    fn loses(&mut self, share: f64, chance: &mut Chance) -> bool {
+        if share <= 0.0 {
+            return false;
+        }
+        let length = (1.0 / share).round().max(1.0);
+        if self.at == 0 {
+            self.lost_at = (chance.next() * length) as u32;
+        }
+        let lost = self.at == self.lost_at;
+        self.at = (self.at + 1) % length as u32;
+        lost
     }
 }
 
