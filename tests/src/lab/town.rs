@@ -142,6 +142,12 @@ impl Town {
         self.far_router.nft(&format!("{FORWARD}\nadd rule inet faults forward tcp dport {port} {does}"))
     }
 
+    /// The workstation's router lets connections to a TCP port be opened, and resets them at once.
+    pub fn hang_up(&self, port: u16) -> anyhow::Result<()> {
+        let opened = format!("tcp dport {port} tcp flags & (syn | ack) == ack");
+        self.router.nft(&format!("{FORWARD}\nadd rule inet faults forward {opened} reject with tcp reset"))
+    }
+
     /// The provider's router lets nothing through and says so (`admin-prohibited`).
     pub fn prohibit_all(&self) -> anyhow::Result<()> {
         self.far_router.nft(&format!("{FORWARD}\nadd rule inet faults forward reject with icmpx type admin-prohibited"))

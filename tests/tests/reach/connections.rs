@@ -1,11 +1,8 @@
 //! Connections that open, that are refused, reset, prohibited or not answered, by who ends them.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
 
-use deskside_tests::lab::serving::Serving;
 use deskside_tests::lab::town::{self, Bars, Town};
-use rustix::net::sockopt::set_socket_linger;
 
 use super::{PORT, listen, probe};
 
@@ -45,11 +42,12 @@ fn each_end_of_a_connection_is_told_from_the_others() {
     drop(listener);
     let closed = probe(&town, &["tcp", &server]);
     assert_eq!(closed.must_fail().row("connect")["result"], "refused");
-    let hung_up = |stream: TcpStream| set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
-    let resetting = Serving::tcp(&town.server, SocketAddr::new(town::SERVER, PORT), hung_up).unwrap();
+    let listener = listen(&town);
+    town.hang_up(PORT).unwrap();
     let reset = probe(&town, &["tcp", &server]);
     assert_eq!(reset.must_fail().row("connect")["result"], "reset", "{}", reset.sentence());
-    drop(resetting);
+    town.mend().unwrap();
+    drop(listener);
 
     let nobody = probe(&town, &["tcp", &format!("{}:{PORT}", town::NO_SERVER)]);
     assert_eq!(nobody.must_fail().row("connect")["result"], "unreachable");

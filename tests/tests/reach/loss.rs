@@ -74,6 +74,8 @@ fn loss_and_delay_on_the_own_link_are_told_as_local() {
 #[test]
 fn a_link_that_goes_and_comes_back_while_it_is_tested_loses_some() {
     let town = Town::new().unwrap();
+    // What waits for the gateway's address would be held until the link is back, and answered late rather than lost.
+    town.desk.sysctl("ipv4/neigh/eth0/unres_qlen_bytes", "0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let agent = Agent::new(folder.path(), "").unwrap().inside(town.desk.name());
     let mut command = agent.command();
@@ -87,12 +89,12 @@ fn a_link_that_goes_and_comes_back_while_it_is_tested_loses_some() {
     };
     assert!(told.any(|line| lost(&line).is_some()), "the count ended early");
     town.plugged(false).unwrap();
-    // Why so many: the kernel holds what it can not send for three seconds, and delivers it where the link is back before.
-    assert!(told.any(|line| lost(&line).is_some_and(|lost| lost >= 50)), "none is lost");
+    assert!(told.any(|line| lost(&line).is_some_and(|lost| lost >= 12)), "none is lost");
     town.plugged(true).unwrap();
     let rest: Vec<String> = told.collect();
     assert!(!child.wait().unwrap().success(), "{rest:#?}");
     let lost = rest.iter().find_map(|line| line.strip_prefix("203.0.113.2: failed: ")?.split_once(" of 100 lost"));
     let lost: u32 = lost.unwrap_or_else(|| panic!("{rest:#?}")).0.parse().unwrap();
-    assert!((1..=90).contains(&lost), "{rest:#?}");
+    // All but one that waits for the gateway's address.
+    assert!((11..100).contains(&lost), "{rest:#?}");
 }

@@ -66,6 +66,8 @@ fn ended(socket: &OwnedFd, error: io::ErrorKind) -> Knock {
         _ if told.is_some() => told.unwrap_or(Knock::Silent),
         io::ErrorKind::ConnectionRefused => Knock::Refused,
         io::ErrorKind::TimedOut => Knock::Silent,
+        // It opened and was reset before this was looked at.
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Knock::Reset,
         kind => Knock::NoWay(kind),
     }
 }
