@@ -2,26 +2,19 @@
 //! filter, sockets.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
 use deskside_agent::collect::{Registry, look};
 use deskside_agent::host::Live;
 use deskside_proto::v1::{Address, Dhcp, Firewall, Outcome, Proxy, RouteRule, Socket};
+use deskside_tests::lab::dhcp::Lease;
 use deskside_tests::lab::namespace::Namespace;
-use deskside_tests::running::Running;
 use prost::Message;
 use serde_json::Value;
 
 /// Set where the test runs itself again inside the namespace.
 const INSIDE: &str = "DESKSIDE_TEST_INSIDE";
-
-/// What dhclient calls when it has a lease. The distribution's own would write the machine's /etc/resolv.conf.
-const SCRIPT: &str = "#!/bin/sh\n[ -z \"$new_ip_address\" ] || ip addr replace \"$new_ip_address/24\" dev \"$interface\" \
-                      valid_lft \"$new_dhcp_lease_time\" preferred_lft \"$new_dhcp_lease_time\"\n";
 
 /// A filter of which all kinds of rules are told.
 const FILTER: &str = "table inet desk {\n\
@@ -38,45 +31,20 @@ fn rows<R: Message + Default>(table: &str) -> Vec<R> {
 }
 
 /// A DHCP server beyond a wire, and a lease of it at the desk.
-fn build(desk: &Namespace, far: &Namespace, folder: &Path) -> Running {
+fn build(desk: &Namespace, far: &Namespace) -> Lease {
     let (near, other) = (desk.name(), far.name());
     let wire = format!("link add eth0 netns {near} type veth peer name far0 netns {other}");
     assert!(Command::new("ip").args(wire.split_whitespace()).status().unwrap().success());
     far.ip("link set far0 up\naddr add 192.0.2.1/24 dev far0").unwrap();
     desk.ip("link set eth0 up\nrule add not fwmark 0xca6c table 51820 priority 32764\nrule add from 192.0.2.0/24 prohibit priority 77").unwrap();
     desk.nft(FILTER).unwrap();
-    let mut dnsmasq = far.command("dnsmasq");
-    dnsmasq.args([
-        "--keep-in-foreground",
-        "--conf-file=/dev/null",
-        "--no-resolv",
-        "--no-hosts",
-        "--user=root",
-        "--pid-file=",
-        "--port=0",
-    ]);
-    dnsmasq.args([
-        "--interface=far0",
-        "--bind-interfaces",
+    let options = [
         "--dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,1h",
-        "--dhcp-authoritative",
-    ]);
-    dnsmasq.args([
         "--dhcp-option=option:dns-server,192.0.2.53",
         "--dhcp-option=3,203.0.113.1",
         "--domain=office.example",
-    ]);
-    dnsmasq.arg(format!("--dhcp-leasefile={}", folder.join("given").display()));
-    let server = Running::start(dnsmasq, &folder.join("dnsmasq.log")).unwrap();
-    let script = folder.join("script");
-    fs::write(&script, SCRIPT).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut dhclient = desk.command("dhclient");
-    dhclient.args(["-1", "-4", "-cf", "/dev/null", "-sf"]).arg(&script);
-    dhclient.arg("-lf").arg(folder.join("dhclient.eth0.leases")).arg("-pf").arg(folder.join("pid")).arg("eth0");
-    let ran = dhclient.output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    server
+    ];
+    Lease::taken(desk, (far, "far0"), &options, "").unwrap()
 }
 
 #[test]
@@ -85,17 +53,10 @@ fn a_lease_and_the_rules_of_routing_and_filter_are_read_as_they_are() {
         return inside();
     }
     let (desk, far) = (Namespace::new("setup").unwrap(), Namespace::new("setup-far").unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let _server = build(&desk, &far, folder.path());
-    let own = std::env::current_exe().unwrap();
-    // Its leases lie where dhclient would keep them, for this test's eyes alone.
-    let enter = format!("mount --bind {} /var/lib/dhcp && exec \"$0\" \"$@\"", folder.path().display());
+    let lease = build(&desk, &far);
     let test = "a_lease_and_the_rules_of_routing_and_filter_are_read_as_they_are";
-    let mut ran = desk.command("unshare");
-    ran.args(["--mount", "sh", "-c", &enter]).arg(own).args(["--exact", test, "--nocapture"]);
-    let ran = ran.env(INSIDE, "1").output().unwrap();
-    let pid = fs::read_to_string(folder.path().join("pid")).unwrap_or_default();
-    drop(Command::new("kill").arg(pid.trim()).output());
+    let mut ran = lease.command(&desk, &std::env::current_exe().unwrap());
+    let ran = ran.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").output().unwrap();
     let said = [ran.stdout, ran.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(ran.status.success() && said.contains("1 passed"), "{said}");

@@ -36,14 +36,18 @@ fn run(host: &dyn Host, asked: &Asked, steps: &mut Steps<'_>) -> anyhow::Result<
     let mut taken = Taken::new(steps);
     let portal = portals(host, &mut taken)?;
     let Some(check) = given.or_else(|| check(host)) else {
-        let row = portal.unwrap_or_else(|| CaptiveTest {
-            outcome: Outcome::Unknown.word().into(),
-            found: "No page to check is known; name one, or set one up in NetworkManager's settings.".into(),
-            ..CaptiveTest::default()
-        });
+        let row = match portal {
+            Some(word) => CaptiveTest { found: by_word(&word), ..word },
+            None => CaptiveTest {
+                outcome: Outcome::Unknown.word().into(),
+                found: "No page to check is known; name one, or set one up in NetworkManager's settings.".into(),
+                ..CaptiveTest::default()
+            },
+        };
         taken.note(CaptiveTest { step: VERDICT.into(), ..row })?;
         return Ok(taken.rows());
     };
+    let portal = portal.filter(|word| word.problem == "portal");
     let row = page(host, &check);
     taken.note(CaptiveTest { step: "check".into(), ..row.clone() })?;
     let verdict = if row.problem.is_empty() { portal.unwrap_or(row) } else { row };
@@ -61,13 +65,27 @@ fn sentence(row: &CaptiveTest) -> String {
         ("unreachable", _) => {
             format!("The page that tells whether the internet is open, {}, does not answer: {}.", row.target, row.found)
         }
-        _ => "The way into the internet is open: no portal stands in it.".into(),
+        _ if row.outcome == Outcome::Ok.word() => "The way into the internet is open: no portal stands in it.".into(),
+        _ => format!("Whether a portal stands in the way was not seen: {} {}.", row.target, row.found),
     }
 }
 
-/// Asks the portals that DHCP named (RFC 8908); what they say, where one says that the machine is held.
+/// The verdict where nothing is known but the network's own word.
+fn by_word(word: &CaptiveTest) -> String {
+    match (word.problem.as_str(), word.outcome.as_str()) {
+        ("portal", _) => sentence(word),
+        ("", "ok") if word.step == "option" => "The network says that it has no portal.".into(),
+        ("", "ok") => format!("The portal of this network, {}, says that this machine is let through.", word.target),
+        _ => format!(
+            "The network names a portal, {}, but what it says was not seen: {}; name a page to check.",
+            word.target, word.found
+        ),
+    }
+}
+
+/// Asks the portals that DHCP named (RFC 8908); what they say, first of all that the machine is held.
 fn portals(host: &dyn Host, taken: &mut Taken<'_, '_, CaptiveTest>) -> Result<Option<CaptiveTest>, Unrun> {
-    let mut held = None;
+    let mut word: Option<CaptiveTest> = None;
     for told in told::option(host).into_iter().take(PORTALS_MAX) {
         let row = |step: &str, outcome: Outcome, found: String| CaptiveTest {
             step: step.into(),
@@ -78,14 +96,18 @@ fn portals(host: &dyn Host, taken: &mut Taken<'_, '_, CaptiveTest>) -> Result<Op
         };
         // RFC 8910, 2: this name says that there is none.
         if told == "urn:ietf:params:capport:unrestricted" {
-            taken.note(row("option", Outcome::Ok, "the network says that it has no portal".into()))?;
+            let none = row("option", Outcome::Ok, "the network says that it has no portal".into());
+            taken.note(none.clone())?;
+            word.get_or_insert(none);
             continue;
         }
         taken.note(row("option", Outcome::Ok, "the network names a portal".into()))?;
         let url = match Url::read(&told) {
             Ok(url) => url,
             Err(why) => {
-                taken.note(row("api", Outcome::Unknown, why))?;
+                let unread = row("api", Outcome::Unknown, why);
+                taken.note(unread.clone())?;
+                word.get_or_insert(unread);
                 continue;
             }
         };
@@ -105,11 +127,12 @@ fn portals(host: &dyn Host, taken: &mut Taken<'_, '_, CaptiveTest>) -> Result<Op
         };
         let answered = CaptiveTest { took_ms: Some(times.whole_ms), ..answered };
         taken.note(answered.clone())?;
-        if answered.problem == "portal" {
-            held = Some(CaptiveTest { outcome: Outcome::Failed.word().into(), found: sentence(&answered), ..answered });
+        let held = |known: &CaptiveTest| known.problem == "portal";
+        if held(&answered) || !word.as_ref().is_some_and(held) {
+            word = Some(answered);
         }
     }
-    Ok(held)
+    Ok(word)
 }
 
 /// The portal's own word. A row of it that says "held" is failed: nothing gets through.

@@ -12,6 +12,10 @@ use place::Place;
 pub(super) mod configured;
 mod listed;
 pub(super) mod place;
+pub(super) mod proxies;
+
+/// Most of each kind of place that the machine's settings name.
+const EACH_MAX: usize = 64;
 
 /// Most lines of a policy's list that are heeded.
 const LISTED_MAX: usize = 1_000;
@@ -155,6 +159,23 @@ mod tests {
         assert!(allowed(&machine().1, &desk, "desk.example", Some(22)).is_err());
         let all = Policy { help_desk: "*".into(), ..Policy::default() };
         assert!(allowed(&machine().1, &all, "desk.example", Some(8080)).is_err(), "a help desk is one place");
+    }
+
+    #[test]
+    fn who_gave_the_address_and_the_proxies_of_all_programs_are_allowed() {
+        let host = |name: &str| {
+            let hosts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/hosts");
+            Recorded::open(&hosts.join(name)).unwrap()
+        };
+        let is_allowed = |name: &str, target: &str, port| allowed(&host(name), &policy(&[]), target, port).is_ok();
+        assert!(is_allowed("desktop", "192.0.2.2", None), "its DHCP server");
+        assert!(is_allowed("desktop", "192.0.2.2", Some(67)) && !is_allowed("desktop", "192.0.2.2", Some(22)));
+        assert!(!is_allowed("desktop", "192.0.2.188", None), "a DHCP server of a lease that is not held");
+        assert!(is_allowed("desktop", "apt-cache.office.example", Some(3142)), "apt's proxy");
+        assert!(
+            is_allowed("laptop", "proxy.corp.example", Some(3128))
+                && !is_allowed("laptop", "proxy.corp.example", Some(22))
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod chrony;
 pub mod cups;
+pub mod dhcp;
 pub mod disk;
 pub mod initramfs;
 pub mod ipp_listener;
@@ -13,6 +14,7 @@ pub mod netns;
 pub mod packages;
 pub mod past;
 pub mod process;
+pub mod proxy;
 pub mod queues;
 pub mod radios;
 pub mod serving;

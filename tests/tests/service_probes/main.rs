@@ -8,20 +8,28 @@
 )]
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
-use deskside_tests::lab::process::program;
+use deskside_tests::lab::process::{program, until};
 use deskside_tests::lab::tls::{Authority, Valid};
 use deskside_tests::lab::town::resolver::{Answers, Manners};
 use deskside_tests::lab::town::{self, Town};
 use serde_json::Value as Json;
 
+mod portals;
+mod proxies;
+
 const NAME: &str = "server.town.example";
 
 /// The verdict of a probe: outcome, problem, sentence.
 fn verdict(town: &Town, words: &[&str]) -> (String, String, String) {
+    verdict_of(town.desk.command(program("deskside-agent").unwrap()), words)
+}
+
+/// The same of an agent that is about to be started.
+fn verdict_of(mut command: Command, words: &[&str]) -> (String, String, String) {
     let state = tempfile::tempdir().unwrap();
-    let mut command = town.desk.command(program("deskside-agent").unwrap());
     command.arg("--state").arg(state.path()).args(["--config", "/nonexistent", "probe"]).args(words).arg("--json");
     let ran = command.output().unwrap();
     let readings: Json =
@@ -32,7 +40,12 @@ fn verdict(town: &Town, words: &[&str]) -> (String, String, String) {
 }
 
 fn finds(town: &Town, words: &[&str], problem: &str, said: &str) {
-    let (outcome, found, sentence) = verdict(town, words);
+    // On a busy machine the town's name server is slow indeed, which is true to say and not what is tested here.
+    let told = until("a verdict in no hurry", || {
+        let told = verdict(town, words);
+        Ok((told.1 != "slow" || problem == "slow").then_some(told))
+    });
+    let (outcome, found, sentence) = told.unwrap();
     let expected = if problem.is_empty() { "ok" } else { "failed" };
     assert_eq!((outcome.as_str(), found.as_str()), (expected, problem), "{words:?}: {sentence}");
     assert!(sentence.contains(said), "{words:?}: {sentence:?} lacks {said:?}");

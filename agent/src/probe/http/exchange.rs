@@ -32,10 +32,13 @@ pub(in crate::probe) struct Answer {
 impl Answer {
     /// A line of the head.
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _value)| known.eq_ignore_ascii_case(name))
-            .map(|(_name, value)| value.as_str())
+        self.headers(name).next()
+    }
+
+    /// All lines of the head with this name.
+    pub(super) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.headers.iter().filter(move |(known, _value)| known.eq_ignore_ascii_case(name));
+        named.map(|(_name, value)| value.as_str())
     }
 
     /// The body's text, chunks put together (RFC 9112, 7.1).

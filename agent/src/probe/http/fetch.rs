@@ -9,11 +9,14 @@ use super::url::Url;
 use crate::host::{Host, Stream};
 use crate::probe::reached::{Obstacle, Unreached, reach};
 use crate::probe::step::since_ms;
-use crate::probe::targets::configured::Proxy;
+use crate::probe::targets::proxies::Proxy;
 use crate::probe::tls::{certificates, distrusted, no_tls, roots, shake};
 
 /// How long one page may take.
 pub(super) const PAGE_MAX: Duration = Duration::from_secs(8);
+
+/// Ways to log in that are told of one proxy.
+const SCHEMES_MAX: usize = 6;
 
 /// How long one read may wait.
 const READ_MAX: Duration = Duration::from_secs(4);
@@ -70,9 +73,8 @@ fn page(
     }
     if proxy.is_some() {
         let answer = exchange::connect(host, &mut Plain(&mut *stream), &url.place(), until_ms).map_err(unread)?;
-        if answer.status != 200 {
-            let refused = Fetched::Failed("proxy-dead", format!("the proxy does not let through ({})", answer.status));
-            return Ok(by_proxy(proxy, &answer).unwrap_or(refused));
+        if !(200..300).contains(&answer.status) {
+            return Ok(by_proxy(proxy, &answer).unwrap_or_else(|| barred(&url.place(), answer.status)));
         }
     }
     secure(host, stream, url, accept, times, until_ms)
@@ -111,10 +113,34 @@ fn not_reached(unreached: &Unreached, proxy: Option<&Proxy>) -> Fetched {
     Fetched::Failed(problem, unreached.words())
 }
 
-/// A proxy that wants to know who asks.
+/// A proxy that wants to know who asks (RFC 9110, 11.7), and how it may be told.
 fn by_proxy(proxy: Option<&Proxy>, answer: &Answer) -> Option<Fetched> {
-    let asks = proxy.is_some() && answer.status == 407;
-    asks.then(|| Fetched::Failed("proxy-login", "the proxy asks for a login (407)".into()))
+    if proxy.is_none() || answer.status != 407 {
+        return None;
+    }
+    let schemes = answer.headers("proxy-authenticate").filter_map(|line| line.split_whitespace().next());
+    let told: Vec<String> = schemes.take(SCHEMES_MAX).map(scheme).collect();
+    let how = if told.is_empty() { "no way is named".into() } else { told.join(" or ") };
+    Some(Fetched::Failed("proxy-login", format!("407: {how}")))
+}
+
+/// A way to say who one is, and what it takes.
+fn scheme(name: &str) -> String {
+    let takes = match name.to_ascii_lowercase().as_str() {
+        "basic" | "digest" => "a name and a password",
+        "negotiate" => "the ticket of who is signed in, Kerberos",
+        "ntlm" => "the account that is signed in",
+        _ => return name.to_owned(),
+    };
+    format!("{name} ({takes})")
+}
+
+/// A proxy that opens no way (RFC 9110, 9.3.6): it does not want to, or cannot.
+fn barred(place: &str, status: u16) -> Fetched {
+    if status < 500 {
+        return Fetched::Failed("proxy-refuses", format!("it lets nobody through to {place} ({status})"));
+    }
+    Fetched::Failed("unreachable", format!("it does not reach {place} itself ({status})"))
 }
 
 fn why(error: &anyhow::Error) -> String {

@@ -2,19 +2,14 @@
 
 use std::net::IpAddr;
 
-use deskside_proto::v1::{Mount, Printer, Resolver, Route};
+use deskside_proto::v1::{Dhcp, Mount, Printer, Resolver, Route};
 
-use super::is_here;
-use super::place::{Place, host_and_port};
+use super::place::Place;
+use super::proxies::Proxies;
+use super::{EACH_MAX, is_here};
 use crate::host::Host;
 use crate::probe::now;
 use crate::probe::print_path::on_network;
-
-/// Most of each kind that are known.
-const EACH_MAX: usize = 64;
-
-/// Settings of desktops for all users.
-const DCONF: &str = "/etc/dconf/db";
 
 /// Most lines of a settings file that are read.
 const LINES_MAX: usize = 2_000;
@@ -27,6 +22,9 @@ const GATEWAY_PORTS: &[u16] = &[53, 80, 443];
 
 /// DNS, and DNS over TLS (RFC 7858).
 const NAME_PORTS: &[u16] = &[53, 853];
+
+/// DHCP (RFC 2131).
+const DHCP_PORTS: &[u16] = &[67];
 
 /// NTP, and the key establishment of NTS (RFC 8915).
 const TIME_PORTS: &[u16] = &[123, 4460];
@@ -46,9 +44,10 @@ pub(super) fn uses(host: &dyn Host, place: &Place, port: Option<u16>) -> bool {
         || (is_port(GATEWAY_PORTS) && gateways(host).iter().any(|(address, _interface)| is_address(address)))
         || (is_port(NAME_PORTS) && name_servers(host).iter().any(is_address))
         || (is_port(TIME_PORTS) && time_servers(host).iter().any(|server| is(server)))
-        || proxies(host).iter().any(|proxy| is(&proxy.host) && port.is_none_or(|port| port == proxy.port))
+        || (is_port(DHCP_PORTS) && dhcp_servers(host).iter().any(is_address))
         || (is_port(FILE_PORTS) && file_servers(host).iter().any(|server| is(server)))
         || printers(host).iter().any(|(server, own)| is(server) && (is_port(PRINTER_PORTS) || port == Some(*own)))
+        || Proxies::of(host).all().any(|proxy| is(&proxy.host) && port.is_none_or(|port| port == proxy.port))
 }
 
 /// The gateways of the default routes, the preferred first, with their interface.
@@ -84,6 +83,12 @@ pub(in crate::probe) fn search_domains(host: &dyn Host) -> Vec<String> {
         .map(|row| row.value)
         .take(EACH_MAX)
         .collect()
+}
+
+/// The servers that gave this machine the leases it holds.
+fn dhcp_servers(host: &dyn Host) -> Vec<IpAddr> {
+    let leases = now::rows::<Dhcp>(host).unwrap_or_default().into_iter().filter(|lease| lease.state == "bound");
+    leases.filter_map(|lease| lease.server.parse().ok()).take(EACH_MAX).collect()
 }
 
 /// The time servers that chrony, systemd-timesyncd and ntpd are told, names or addresses.
@@ -156,73 +161,6 @@ fn named(text: &str, key: &str) -> Vec<String> {
     lines.flat_map(str::split_whitespace).map(str::to_owned).take(EACH_MAX).collect()
 }
 
-/// A proxy that the machine is told to use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::probe) struct Proxy {
-    /// The variable that names it, in small letters: `http_proxy`, `https_proxy`, `all_proxy`.
-    pub(in crate::probe) variable: String,
-    /// Name or address.
-    pub(in crate::probe) host: String,
-    /// Port.
-    pub(in crate::probe) port: u16,
-}
-
-/// The proxies of `/etc/environment`, which all sessions begin with (`pam_env(8)`). A login in them is passed over.
-pub(in crate::probe) fn proxies(host: &dyn Host) -> Vec<Proxy> {
-    let text = host.text("/etc/environment").unwrap_or_default();
-    text.lines().take(LINES_MAX).filter_map(proxy).take(EACH_MAX).collect()
-}
-
-/// The hosts that are reached without a proxy, as `no_proxy` of `/etc/environment` says.
-pub(in crate::probe) fn without_proxy(host: &dyn Host) -> Vec<String> {
-    let text = host.text("/etc/environment").unwrap_or_default();
-    let lines = text.lines().take(LINES_MAX).filter_map(|line| line.split_once('='));
-    let of = lines.filter(|(name, _value)| variable(name) == "no_proxy");
-    let hosts = of.flat_map(|(_name, value)| value.trim().trim_matches(['"', '\'']).split(','));
-    hosts.map(|host| host.trim().to_ascii_lowercase()).filter(|host| !host.is_empty()).take(EACH_MAX).collect()
-}
-
-/// The address of the file that says which proxy to use, from the desktop's settings for all users: a keyfile of `dconf(7)`.
-pub(in crate::probe) fn pac(host: &dyn Host) -> Option<String> {
-    let folders = host.list(DCONF).unwrap_or_default();
-    folders.iter().take(FILES_MAX).filter(|folder| folder.strip_suffix(".d").is_some()).find_map(|folder| {
-        let folder = format!("{DCONF}/{folder}");
-        let names = host.list(&folder).unwrap_or_default();
-        names.iter().take(FILES_MAX).find_map(|name| autoconfig(&host.text(&format!("{folder}/{name}")).ok()?))
-    })
-}
-
-/// `autoconfig-url` in the section of the proxy, where its mode is `auto`.
-fn autoconfig(text: &str) -> Option<String> {
-    let lines = text.lines().take(LINES_MAX).map(str::trim);
-    let own = lines.skip_while(|line| *line != "[system/proxy]").skip(1).take_while(|line| !line.starts_with('['));
-    let own: Vec<(&str, &str)> = own.filter_map(|line| line.split_once('=')).collect();
-    let value = |key: &str| {
-        let found = own.iter().find(|(name, _value)| name.trim() == key);
-        found.map(|(_name, value)| value.trim().trim_matches('\'').to_owned())
-    };
-    value("autoconfig-url").filter(|url| !url.is_empty() && value("mode").as_deref() == Some("auto"))
-}
-
-fn variable(name: &str) -> String {
-    name.trim().trim_start_matches("export ").trim().to_ascii_lowercase()
-}
-
-fn proxy(line: &str) -> Option<Proxy> {
-    let (name, value) = line.split_once('=')?;
-    let variable = variable(name);
-    if !["http_proxy", "https_proxy", "all_proxy"].contains(&variable.as_str()) {
-        return None;
-    }
-    let value = value.trim().trim_matches(['"', '\'']);
-    let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
-    let authority = rest.split('/').next()?;
-    let authority = authority.rsplit_once('@').map_or(authority, |(_login, host)| host);
-    let (host, port) = host_and_port(authority)?;
-    let own = if scheme == "https" { 443 } else { 80 };
-    (!host.is_empty()).then(|| Proxy { variable, host: host.to_owned(), port: port.unwrap_or(own) })
-}
-
 /// Servers of network file systems that are mounted or are to be, as NFS, SMB and SSH write them.
 fn file_servers(host: &dyn Host) -> Vec<String> {
     let mounts = now::rows::<Mount>(host).unwrap_or_default();
@@ -259,29 +197,6 @@ mod tests {
             ["a.example", "b.example"]
         );
         assert_eq!(timesyncd("[Time]\nNTP=\nFallbackNTP=c.example\n"), ["c.example"]);
-    }
-
-    #[test]
-    fn a_proxy_is_known_without_its_login() {
-        let read = |line: &str| proxy(line).map(|proxy| (proxy.variable, proxy.host, proxy.port));
-        let known = |variable: &str, host: &str, port| Some((variable.to_owned(), host.to_owned(), port));
-        assert_eq!(
-            read("HTTPS_PROXY=\"http://anna:s3cret@proxy.example:3128/\""),
-            known("https_proxy", "proxy.example", 3128)
-        );
-        assert_eq!(read("http_proxy=proxy.example"), known("http_proxy", "proxy.example", 80));
-        assert_eq!(read("export all_proxy=http://[2001:db8::3]:8080"), known("all_proxy", "2001:db8::3", 8080));
-        for line in ["no_proxy=proxy.example", "http_proxy=", "http_proxy=http://proxy.example:99999", "PATH=/bin"] {
-            assert_eq!(read(line), None, "{line}");
-        }
-    }
-
-    #[test]
-    fn the_desktop_names_the_file_of_its_proxy() {
-        let text = "[system/proxy]\nmode='auto'\nautoconfig-url='http://pac.example/proxy.pac'\n[system/proxy/http]\nhost=''\n";
-        assert_eq!(autoconfig(text).as_deref(), Some("http://pac.example/proxy.pac"));
-        assert_eq!(autoconfig(&text.replace("auto'\n", "none'\n")), None);
-        assert_eq!(autoconfig("mode='auto'\nautoconfig-url='http://pac.example/'\n"), None);
     }
 
     #[test]
