@@ -7,7 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use deskside_agent::uplink::identity::{Identity, want};
@@ -130,6 +132,27 @@ fn a_healthy_way_gives_no_fault_and_each_fault_of_the_own_link_is_named() {
         "duplicate",
         "Another machine of this network has the same address as this one, 192.0.2.10",
     );
+}
+
+#[test]
+fn a_link_that_goes_and_comes_back_during_the_test_is_named_before_what_it_broke() {
+    let desk = Desk::new();
+    // The test waits for its answer, and so does what is behind it.
+    desk.town.resolver.behave(Manners { silent: true, ..Manners::default() });
+    let mut command = desk.town.desk.command(program("deskside-agent").unwrap());
+    command.arg("--state").arg(desk.state.path()).args(["--config", "/nonexistent", "probe", "gateway_path", HELP]);
+    let mut asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(asked.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(told.any(|line| line.starts_with("gateway 192.0.2.1: ok")), "the gateway was not tested");
+    desk.town.plugged(false).unwrap();
+    desk.town.plugged(true).unwrap();
+    let rest: Vec<String> = told.collect();
+    let ended = asked.wait_with_output().unwrap();
+    let complaint = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success(), "{rest:#?}");
+    let sentence = "The link of eth0 went down once and came back while the way was tested: its cable, its socket or the other end fails.";
+    assert!(rest.iter().any(|line| line.starts_with("resolver 192.0.2.1: failed")), "{rest:#?}");
+    assert!(complaint.contains(sentence), "{complaint} {rest:#?}");
 }
 
 #[test]

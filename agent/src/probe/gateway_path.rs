@@ -13,6 +13,7 @@ use stations::Station;
 
 mod certificate;
 mod clock;
+mod flaps;
 mod link;
 mod names;
 mod quality;
@@ -82,11 +83,13 @@ impl Path<'_, '_, '_> {
 fn run(host: &dyn Host, asked: &Asked, steps: &mut Steps<'_>) -> anyhow::Result<Rows> {
     let stations = stations::of(host, asked)?;
     let mut path = Path { host, taken: Taken::new(steps), broken: Vec::new() };
+    let before = flaps::counted(host);
     if let Some(begins) = link::test(&mut path)? {
         names::test(&mut path, &stations)?;
         stations::test(&mut path, &stations, asked, &begins)?;
         clock::test(&mut path)?;
     }
+    flaps::test(&mut path, &before)?;
     let verdict = verdict(&path, &stations);
     path.taken.note(verdict)?;
     Ok(path.taken.rows())
@@ -103,7 +106,9 @@ fn verdict(path: &Path<'_, '_, '_>, stations: &[Station]) -> GatewayPath {
     // Why the clock comes first where certificates seem to have ended: it is by the clock that they do.
     let by_clock = path.broken.first().is_some_and(|(_step, said)| said.problem == "expired");
     let clock = path.broken.iter().find(|(step, _said)| by_clock && *step == "clock");
-    if let Some((step, said)) = clock.or(path.broken.first()) {
+    // And a link that went away before all: whatever was tested meanwhile failed by it.
+    let flap = path.broken.iter().find(|(step, _said)| *step == flaps::STEP);
+    if let Some((step, said)) = flap.or(clock).or(path.broken.first()) {
         let broken = row(Outcome::Failed, said.sentence.clone());
         return GatewayPath { problem: said.problem.into(), broken_at: (*step).into(), ..broken };
     }
