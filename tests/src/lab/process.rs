@@ -26,13 +26,22 @@ const PAUSE: Duration = Duration::from_millis(5);
 const READINGS_MAX: u32 = 100_000;
 
 /// Waits until a condition gives something.
-pub fn until<T>(what: &str, mut condition: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+pub fn until<T>(what: &str, condition: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    until_for(PATIENCE, what, condition)
+}
+
+/// The same for what takes its time.
+pub fn until_for<T>(
+    patience: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let begun = Instant::now();
     loop {
         if let Some(found) = condition()? {
             return Ok(found);
         }
-        ensure!(begun.elapsed() < PATIENCE, "waited {} s in vain for {what}", PATIENCE.as_secs());
+        ensure!(begun.elapsed() < patience, "waited {} s in vain for {what}", patience.as_secs());
         std::thread::sleep(PAUSE);
     }
 }
@@ -88,6 +97,13 @@ impl Server {
     /// The same in a network namespace, listening on an address of it.
     pub fn start_at(folder: &Path, namespace: Option<&str>, address: IpAddr) -> anyhow::Result<Self> {
         Self::start_of(folder, namespace, address, None)
+    }
+
+    /// The same with settings.
+    pub fn start_at_with(folder: &Path, namespace: &str, address: IpAddr, settings: &str) -> anyhow::Result<Self> {
+        let config = folder.join("server.toml");
+        fs::write(&config, settings)?;
+        Self::start_of(folder, Some(namespace), address, Some(config))
     }
 
     fn start_of(
