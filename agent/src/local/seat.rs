@@ -189,8 +189,9 @@ mod tests {
     fn where_nobody_can_say_who_sits_here_the_answer_is_not_taken() {
         let said = person_of(&[], Err("Failed to connect to bus: No such file or directory")).unwrap_err();
         assert!(said.contains("cannot be seen who sits at this machine") && said.contains("root"), "{said}");
-        let elsewhere =
-            person(&Recorded::open(tempfile::tempdir().unwrap().path()).unwrap(), Peer { uid: ANNA, pid: 0 });
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("host.json"), "{}").unwrap();
+        let elsewhere = person(&Recorded::open(folder.path()).unwrap(), Peer { uid: ANNA, pid: 0 });
         assert!(elsewhere.unwrap_err().contains("not one of this machine"));
     }
 }
