@@ -41,12 +41,14 @@ mod looks;
 mod news;
 mod outbox;
 mod probing;
+mod questions;
 mod redact_test;
 mod renewal;
 mod requests;
 mod rounds;
 pub mod settings;
 mod signing;
+mod sql;
 mod status;
 mod tables;
 
@@ -96,6 +98,8 @@ pub async fn run(
         policies: watch::Sender::new(policy.clone().unwrap_or_default()),
         state: state.to_owned(),
         turns: probing::turns(),
+        questions: questions::turns(),
+        limits: settings.sql.clone(),
         consents: Arc::default(),
     });
     if let Some(identity) = Identity::load(state)? {

@@ -1,6 +1,7 @@
 //! The Deskside agent: reads a machine, redacts, remembers, and streams what policy asks for.
 
 pub mod app;
+pub mod ask;
 pub mod collect;
 pub mod config;
 pub mod host;

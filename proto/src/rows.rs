@@ -181,7 +181,44 @@ pub fn fields(row: &[u8]) -> impl Iterator<Item = Result<Field<'_>, String>> {
     })
 }
 
+#[inline]
 fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Field<'a>, String> {
+    match short_field(rest) {
+        Some(field) => Ok(field),
+        None => any_field(rest),
+    }
+}
+
+/// A field as most are: its key one byte, its number or length one byte. Nothing is taken where it is another.
+#[inline]
+fn short_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
+    let start = *rest;
+    let (&key, after) = start.split_first()?;
+    if !(8..128).contains(&key) {
+        return None;
+    }
+    let (wire, scalar, payload, after): (_, u64, &[u8], _) = match key & 7 {
+        0 => {
+            let (&value, after) = after.split_first().filter(|(value, _after)| **value < 128)?;
+            (WireType::Varint, value.into(), &[], after)
+        }
+        1 => {
+            let (value, after) = after.split_first_chunk()?;
+            (WireType::SixtyFourBit, u64::from_le_bytes(*value), &[], after)
+        }
+        2 => {
+            let (&length, after) = after.split_first().filter(|(length, _after)| **length < 128)?;
+            let (payload, after) = after.split_at_checked(length.into())?;
+            (WireType::LengthDelimited, 0, payload, after)
+        }
+        _ => return None,
+    };
+    *rest = after;
+    let raw = start.get(..start.len() - after.len())?;
+    Some(Field { number: u32::from(key >> 3), raw, wire, scalar, payload })
+}
+
+fn any_field<'a>(rest: &mut &'a [u8]) -> Result<Field<'a>, String> {
     let start = *rest;
     let (number, wire) = decode_key(rest).map_err(|error| error.to_string())?;
     let (mut scalar, mut payload): (u64, &[u8]) = (0, &[]);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::facts::{Facts, VERSION};
 use super::settings::Settings;
-use super::{known_policy, live, make_state, only_one, probing, redact_test, tables};
+use super::{known_policy, live, make_state, only_one, probing, questions, redact_test, sql, tables};
 use crate::collect::{Collector, Registry, look_once, record_host};
 use crate::host::{Host, hold_little_memory};
 use crate::probe::{self, Errand};
@@ -28,7 +29,7 @@ use crate::uplink::enroll::{Applicant, enroll};
 use crate::{config, local};
 
 /// Threads for looks and files. Why so short-lived: an idle agent holds none.
-const THREADS_MAX: usize = LANES + FAR_LANES + STUCK_MAX + probe::AT_ONCE_MAX + 4;
+const THREADS_MAX: usize = LANES + FAR_LANES + STUCK_MAX + probe::AT_ONCE_MAX + questions::AT_ONCE_MAX + 4;
 const THREAD_IDLE: Duration = Duration::from_secs(2);
 const THREAD_STACK_BYTES: usize = 512 * 1024;
 
@@ -183,6 +184,9 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Asks this machine and its record in SQL; needs no server, and no running agent.
+    #[command(after_help = sql::EXAMPLES)]
+    Sql(sql::Asking),
     /// Prints the settings that are in force.
     Check,
     /// Prints what can be collected: every table with its columns.
@@ -263,6 +267,12 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
             Ok(writeln!(out, "{}", show::printable(&name))?)
         }
         Verb::Consent { answer, json } => consent(arguments, answer.as_ref(), *json, out),
+        Verb::Sql(asking) => {
+            let redactor = redactor(&settings, &arguments.state)?;
+            let host = Arc::new(live(&settings));
+            redactor.learn(host.as_ref(), None);
+            sql::run(asking, (&settings, &arguments.state), registry, (host, redactor), out)
+        }
         Verb::Check => {
             let text = config::write(&settings)?;
             let from = if arguments.config.exists() { "from" } else { "defaults; there is no" };

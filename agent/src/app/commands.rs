@@ -5,7 +5,9 @@ use std::sync::{Arc, PoisonError};
 
 use deskside_proto::rows::Row;
 use deskside_proto::v1::command::Kind;
-use deskside_proto::v1::{Answer, Command, Consent, Follow, History, LogEvent, Pack, Policy, Reading, SignedPolicy};
+use deskside_proto::v1::{
+    Answer, Command, Consent, Follow, History, LogEvent, Pack, Policy, QueryPart, Reading, SignedPolicy,
+};
 use prost::Message;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
@@ -14,6 +16,7 @@ use super::facts::Facts;
 use super::keeper::Keeper;
 use super::looks::{Eye, Wish};
 use super::outbox::Outbox;
+use crate::ask::Limits;
 use crate::collect::vitals::VITALS;
 use crate::uplink::policy;
 
@@ -46,6 +49,10 @@ pub(super) struct Means {
     pub(super) state: PathBuf,
     /// Turns of probes.
     pub(super) turns: Arc<Semaphore>,
+    /// Turns of questions in SQL.
+    pub(super) questions: Arc<Semaphore>,
+    /// What such a question may.
+    pub(super) limits: Limits,
     /// What the person at the machine is asked.
     pub(super) consents: Arc<Consents>,
 }
@@ -77,6 +84,11 @@ impl Reply {
         self.say(Answer { consent: Some(consent), ..Answer::default() }).await
     }
 
+    /// A piece of the answer to a question in SQL; false where nobody listens any more.
+    pub(super) async fn part(&self, part: QueryPart) -> bool {
+        self.say(Answer { result: Some(Box::new(part)), ..Answer::default() }).await
+    }
+
     /// What is being done; false where nobody listens any more.
     pub(super) async fn progress(&self, words: &str) -> bool {
         self.say(Answer { progress: words.into(), ..Answer::default() }).await
@@ -93,7 +105,7 @@ impl Means {
             Some(Kind::Pack(pack)) => self.pack(pack, &reply).await,
             Some(Kind::Follow(follow)) => self.follow(follow, &reply).await,
             Some(Kind::Probe(probe)) => self.probe(probe, &reply).await,
-            Some(Kind::Query(_)) => Err(anyhow::anyhow!("this agent answers no questions in SQL; update it")),
+            Some(Kind::Query(query)) => self.query(*query, &reply).await,
             None => Err(anyhow::anyhow!("this agent does not know what is asked; update it")),
         };
         let error = done.err().map(|error| format!("{error:#}")).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{collect::logs, host, record, redact, schedule};
+use crate::{ask, collect::logs, host, record, redact, schedule};
 
 /// All settings. What a file leaves out has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub snmp: host::SnmpConfig,
     /// Which logs are followed.
     pub logs: logs::Config,
+    /// What questions in SQL may take and show.
+    pub sql: ask::Limits,
 }
 
 #[cfg(test)]

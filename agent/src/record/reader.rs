@@ -33,7 +33,8 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
-    pub(super) fn open(dir: &Path, registry: Arc<Registry>) -> Result<Self, RecordError> {
+    /// Of the record in a folder, whether an agent writes to it or not.
+    pub fn open(dir: &Path, registry: Arc<Registry>) -> Result<Self, RecordError> {
         Ok(Self { db: file::read_only(dir)?, registry, unfolder: RefCell::new(content::unfolder()?) })
     }
 
@@ -102,6 +103,12 @@ impl Reader {
         all.sort_by_key(|change| change.at_ms);
         all.truncate(CHANGES_MAX);
         Ok(all)
+    }
+
+    /// When a table was last looked at, as far as that is written down; absent where nothing of it is held.
+    pub fn checked_ms(&self, table: &str) -> Result<Option<i64>, RecordError> {
+        let mut checked = self.db.prepare_cached("SELECT checked_ms FROM tables WHERE name = ?1")?;
+        Ok(checked.query_row(params![table], |row| row.get(0)).optional()?)
     }
 
     /// Since when a table is held; absent where nothing of it is.

@@ -8,6 +8,7 @@ use rusqlite::types::Value;
 
 use super::SqlError;
 use super::notes::Notes;
+use super::pile::Room;
 use super::source::{Brake, Source};
 use crate::moment;
 use crate::v1::TableSchema;
@@ -18,6 +19,8 @@ pub(super) struct Asked {
     pub(super) notes: Notes,
     pub(super) brake: Arc<Brake>,
     pub(super) zone: TimeZone,
+    /// For readings that are read more than once.
+    pub(super) room: Arc<Room>,
     /// One moment is "now" for the whole question.
     pub(super) now_ms: i64,
 }

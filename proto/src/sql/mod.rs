@@ -22,6 +22,7 @@ mod like;
 mod listing;
 mod notes;
 pub mod osquery;
+mod pile;
 mod row;
 mod shelf;
 mod sieve;
@@ -114,6 +115,7 @@ pub fn answer(
         notes: Notes::default(),
         brake: Arc::clone(brake),
         zone: asked::zone(&query.zone),
+        room: Arc::default(),
         now_ms: source.now_ms(),
     });
     let memory = vtab::memory_used();

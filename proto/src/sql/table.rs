@@ -1,12 +1,13 @@
 //! A table of the catalogue in one of its forms, read row by row from the readings of a source.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 use super::SqlError;
 use super::asked::Asked;
 use super::form::{Column, Form, Shape};
+use super::pile::{Keeping, Known, Picked, Pile, Piles, Scope};
 use super::row::{Places, Row};
 use super::sieve::{self, Try};
 use super::source::{Held, Scan, Scanning, When};
@@ -18,9 +19,6 @@ use crate::v1::{Kind, QueryNote, Unit};
 
 /// Rows passed over between two looks at the brake.
 const ROWS_A_LOOK: u32 = 4_096;
-
-/// The latest readings of a table are read once for a question, so that it sees one machine; up to this many bytes of rows are held for that.
-const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// An event is read at the time that it bears or later, but where the clock was set meanwhile; so much is allowed for that.
 const SLACK_MS: i64 = 24 * 3_600_000;
@@ -34,18 +32,12 @@ const ROWS_LEFT: f64 = 0.1;
 pub(super) struct Table {
     shape: Arc<Shape>,
     asked: Arc<Asked>,
-    known: Known,
+    piles: Arc<Piles>,
 }
-
-/// Which readings are held.
-type Scope = (When, Option<String>);
-
-/// Readings that were read before for the same question.
-type Known = Arc<Mutex<Vec<(Scope, Arc<Vec<Held>>)>>>;
 
 impl Table {
     pub(super) fn new(shape: Shape, asked: &Arc<Asked>) -> Self {
-        Self { shape: Arc::new(shape), asked: Arc::clone(asked), known: Arc::default() }
+        Self { shape: Arc::new(shape), asked: Arc::clone(asked), piles: Arc::default() }
     }
 
     /// Whether a condition says which readings to read.
@@ -108,11 +100,12 @@ impl Virtual for Table {
             table: Self {
                 shape: Arc::clone(&self.shape),
                 asked: Arc::clone(&self.asked),
-                known: Arc::clone(&self.known),
+                piles: Arc::clone(&self.piles),
             },
             readings: Readings::None,
             held: None,
             next_row: 0,
+            end_row: usize::MAX,
             row: Row::default(),
             places: Places::new(&self.shape.schema, |_place| false),
             tries: Vec::new(),
@@ -127,14 +120,13 @@ impl Virtual for Table {
 enum Readings {
     None,
     /// Read before for the same question.
-    Known(Arc<Vec<Held>>, usize),
+    Known(Arc<Pile>, usize),
+    /// The same, and only some of its rows.
+    Picked(Arc<Pile>, Picked),
+    /// The only one there is, too large to be held for the next time.
+    One(Arc<Held>),
     /// Read now, and held for the next time.
-    Latest {
-        scope: Scope,
-        scanning: Box<dyn Scanning>,
-        seen: Vec<Held>,
-        bytes: usize,
-    },
+    Kept(Box<dyn Scanning>, Keeping),
     /// Read now.
     Scanned(Box<dyn Scanning>),
 }
@@ -143,8 +135,11 @@ enum Readings {
 struct Reader {
     table: Table,
     readings: Readings,
-    held: Option<Held>,
+    held: Option<Arc<Held>>,
+    /// The row after the one at hand.
     next_row: usize,
+    /// Rows of the reading at hand from here on are not wanted.
+    end_row: usize,
     row: Row,
     places: Places,
     tries: Vec<Try>,
@@ -205,53 +200,109 @@ impl Reader {
     }
 
     fn open(&mut self, scope: Scope) -> Result<Readings, SqlError> {
-        let latest = matches!(scope.0, When::Now | When::At(_));
-        if latest {
-            let held = self.table.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_scope, known)) = held.iter().find(|(known, _readings)| *known == scope) {
-                return Ok(Readings::Known(Arc::clone(known), 0));
-            }
+        let known = self.table.piles.find(&scope);
+        if let Known::Pile(pile) = known {
+            return Ok(self.pick(pile));
         }
         let asked = &self.table.asked;
-        let scanning = asked.source.scan(Scan {
+        let mut scanning = asked.source.scan(Scan {
             table: self.table.shape.schema.name.clone(),
             when: scope.0,
             device: scope.1.clone(),
             notes: asked.notes.clone(),
             brake: Arc::clone(&asked.brake),
         })?;
-        if latest {
-            return Ok(Readings::Latest { scope, scanning, seen: Vec::new(), bytes: 0 });
+        let latest = matches!(scope.0, When::Now | When::At(_));
+        // Why a past is held from the second time on: most questions read it once, and it may be long.
+        if !latest && matches!(known, Known::New) {
+            return Ok(Readings::Scanned(scanning));
         }
-        Ok(Readings::Scanned(scanning))
+        let mut keeping = Keeping::begin(scope, &asked.room);
+        if latest && !asked.source.has_many_devices() {
+            // Why at once: a machine is looked at once for a question, even where the first row is enough.
+            let held = scanning.next()?.map(Arc::new);
+            return Ok(match held {
+                Some(held) if !keeping.add(&held) => Readings::One(held),
+                _ => Readings::Known(self.table.piles.keep(keeping), 0),
+            });
+        }
+        Ok(Readings::Kept(scanning, keeping))
     }
 
-    fn next_reading(&mut self) -> Result<Option<Held>, SqlError> {
+    /// Rows that were read before: those that a condition picks, or all.
+    fn pick(&self, pile: Arc<Pile>) -> Readings {
+        let schema = &self.table.shape.schema;
+        let equal = self.tries.iter().filter_map(|wanted| Some((wanted.place, wanted.equal()?)));
+        let picked = equal.filter_map(|(place, value)| pile.places(schema, place, value)).next();
+        match picked {
+            Some(picked) => Readings::Picked(pile, picked),
+            None => Readings::Known(pile, 0),
+        }
+    }
+
+    fn next_reading(&mut self) -> Result<Option<Arc<Held>>, SqlError> {
         match &mut self.readings {
             Readings::None => Ok(None),
-            Readings::Known(known, place) => {
+            Readings::Known(pile, place) => {
                 *place += 1;
-                Ok(known.get(*place - 1).cloned())
+                Ok(pile.held.get(*place - 1).map(Arc::clone))
             }
-            Readings::Scanned(scanning) => scanning.next(),
-            Readings::Latest { scope, scanning, seen, bytes } => {
-                let next = scanning.next()?;
-                match &next {
-                    Some(held) if *bytes <= HELD_BYTES_MAX => {
-                        *bytes += held.reading.rows.iter().map(prost::bytes::Bytes::len).sum::<usize>();
-                        seen.push(held.clone());
-                    }
-                    Some(_) => seen.clear(),
-                    None if *bytes <= HELD_BYTES_MAX => {
-                        let known = (scope.clone(), Arc::new(std::mem::take(seen)));
-                        self.table.known.lock().unwrap_or_else(PoisonError::into_inner).push(known);
-                        self.readings = Readings::None;
-                    }
-                    None => {}
+            Readings::Picked(pile, picked) => {
+                let Some((reading, row)) = picked.next() else { return Ok(None) };
+                (self.next_row, self.end_row) = (row, row + 1);
+                Ok(pile.held.get(reading).map(Arc::clone))
+            }
+            Readings::One(_held) => match std::mem::replace(&mut self.readings, Readings::None) {
+                Readings::One(held) => Ok(Some(held)),
+                _ => Ok(None),
+            },
+            Readings::Scanned(scanning) => Ok(scanning.next()?.map(Arc::new)),
+            Readings::Kept(scanning, keeping) => {
+                let next = scanning.next()?.map(Arc::new);
+                if next.as_ref().is_none_or(|held| !keeping.add(held)) {
+                    self.settle(next.is_none());
                 }
                 Ok(next)
             }
         }
+    }
+
+    /// What was read is held where it is whole, and forgotten where there is no room for it.
+    fn settle(&mut self, whole: bool) {
+        match std::mem::replace(&mut self.readings, Readings::None) {
+            Readings::Kept(_scanning, keeping) if whole => {
+                self.table.piles.keep(keeping);
+            }
+            Readings::Kept(scanning, _keeping) => self.readings = Readings::Scanned(scanning),
+            other => self.readings = other,
+        }
+    }
+
+    /// To the next row of the reading at hand that may be wanted; false where there is none.
+    fn next_wanted(&mut self) -> Result<bool, SqlError> {
+        let columns = &self.table.shape.schema.columns;
+        let Some(held) = &self.held else { return Ok(false) };
+        let rows = held.reading.rows.get(..self.end_row.min(held.reading.rows.len())).unwrap_or_default();
+        while let Some(bytes) = rows.get(self.next_row) {
+            self.next_row += 1;
+            self.row.take(bytes, &self.places, columns.len());
+            let passes =
+                |wanted: &Try| columns.get(wanted.place).is_none_or(|column| wanted.passes(&self.row, bytes, column));
+            if self.tries.iter().all(passes) {
+                return Ok(true);
+            }
+            self.passed = self.passed.wrapping_add(1);
+            if self.passed.is_multiple_of(ROWS_A_LOOK) {
+                self.table.asked.brake.check()?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// The row at hand, as it lies.
+    fn bytes(&self) -> &[u8] {
+        let place = self.next_row.wrapping_sub(1);
+        self.held.as_ref().and_then(|held| held.reading.rows.get(place)).map_or(&[], |row| row)
     }
 
     /// Says what a reading did not see.
@@ -313,38 +364,23 @@ impl Walk for Reader {
             When::Within { from_ms, to_ms } if from_ms > to_ms => Readings::None,
             _ => self.open(scope)?,
         };
-        (self.held, self.next_row) = (None, 0);
+        (self.held, self.next_row, self.end_row) = (None, 0, usize::MAX);
         Ok(())
     }
 
     fn step(&mut self) -> Result<bool, SqlError> {
         loop {
-            let columns = &self.table.shape.schema.columns;
-            if let Some(held) = &self.held {
-                while let Some(row) = held.reading.rows.get(self.next_row) {
-                    self.next_row += 1;
-                    self.row.take(row.clone(), &self.places, columns.len());
-                    let passes =
-                        |wanted: &Try| columns.get(wanted.place).is_none_or(|column| wanted.passes(&self.row, column));
-                    if self.tries.iter().all(passes) {
-                        return Ok(true);
-                    }
-                    self.passed = self.passed.wrapping_add(1);
-                    if self.passed.is_multiple_of(ROWS_A_LOOK) {
-                        self.table.asked.brake.check()?;
-                    }
-                }
+            if self.next_wanted()? {
+                return Ok(true);
             }
             self.table.asked.brake.check()?;
-            self.next_row = 0;
+            (self.next_row, self.end_row) = (0, usize::MAX);
             self.held = self.next_reading()?;
-            if self.held.as_ref().is_some_and(|held| held.until_ms.is_some_and(|until_ms| until_ms <= self.from_ms)) {
+            let Some(held) = &self.held else { return Ok(false) };
+            if held.until_ms.is_some_and(|until_ms| until_ms <= self.from_ms) {
                 self.held = None;
-                continue;
-            }
-            match &self.held {
-                Some(held) => self.note(held),
-                None => return Ok(false),
+            } else if !matches!(self.readings, Readings::Picked(..)) {
+                self.note(held);
             }
         }
     }
@@ -365,7 +401,7 @@ impl Walk for Reader {
                     return null;
                 }
                 let column = self.table.shape.schema.columns.get(*place);
-                column.map_or(null, |column| self.row.value(*place, column))
+                column.map_or(null, |column| self.row.value(self.bytes(), *place, column))
             }
             Column::Device => owner(|owner| &owner.name),
             Column::DeviceId => owner(|owner| &owner.id),

@@ -23,6 +23,7 @@ const ITSELF: &str = "tests/tests/tidy/";
 const WITHOUT_COLLECTOR: &[(&str, &str)] = &[
     ("losses", "the record itself writes down what it had to drop"),
     ("consents", "written down as it is asked and decided"),
+    ("questions", "written down as each question in SQL ends"),
 ];
 
 fn top() -> PathBuf {

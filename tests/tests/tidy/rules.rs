@@ -18,6 +18,7 @@ pub(crate) const CORRIDORS: &[(&str, &[&str])] = &[
             "schedule",
             "uplink",
             "pack",
+            "ask",
             "config",
             "local",
             "app",
