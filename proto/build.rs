@@ -30,6 +30,7 @@ const FILES: &[&str] = &[
     "reach",
     "capture",
     "service_probes",
+    "fleet",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -110,7 +110,7 @@ impl Server {
             certificate_lifetime: config.agents.certificate_lifetime(),
         });
         let scratch = Scratch::open(&folder.scratch(), config.evidence.attachment_bytes_max)?;
-        let questions = Questions::new(switchboard.clone(), config.questions);
+        let questions = Questions::new(Arc::clone(&store), switchboard.clone(), config.questions);
         let desk = Desk::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), cases.clone(), scratch, questions);
 
         let (agents_listener, agents) = listen(config.agents.listen, "agents").await?;

@@ -13,8 +13,9 @@ use tracing::error;
 
 use super::Desk;
 use super::caller::{Caller, Deed};
-use crate::question::{Pieces, Unanswered};
-use crate::store::Role;
+use crate::gateway::NotReached;
+use crate::question::{Pieces, Questions, Unanswered};
+use crate::store::{Device, Role};
 
 /// A stream of pieces, as tonic takes it.
 pub(super) type PartStream = Pin<Box<dyn Stream<Item = Result<QueryPart, Status>> + Send>>;
@@ -61,18 +62,39 @@ impl Desk {
                 let device = self.device(name).await?;
                 deed.device = Some(device.id);
                 self.audit(caller, deed.clone()).await?;
-                self.questions.ask(device.id, query).map_err(|error| unanswered(&error))?
+                self.ask_device(device, request.last_known, query).await
             }
-            Some(Scope::Fleet(_) | Scope::CaseTicket(_)) => {
-                return Err(Status::unimplemented("this server answers questions to one device"));
+            Some(Scope::Fleet(fleet)) => {
+                if fleet.r#where.len() > SQL_BYTES_MAX {
+                    return Err(Status::invalid_argument(format!("a condition has {SQL_BYTES_MAX} bytes at most")));
+                }
+                self.audit(caller, deed.clone()).await?;
+                self.questions.ask_fleet(fleet, query).await
+            }
+            Some(Scope::CaseTicket(_)) => {
+                return Err(Status::unimplemented("this server answers questions to devices"));
             }
             None => {
                 return Err(Status::invalid_argument("the question is put to nobody: a device, the fleet or a case"));
             }
         };
+        let pieces = pieces.map_err(|error| unanswered(&error))?;
         let (sender, parts) = mpsc::channel(PARTS_MAX);
         tokio::spawn(self.clone().relay(caller.clone(), deed, pieces, sender));
         Ok(Box::pin(ReceiverStream::new(parts)))
+    }
+
+    /// One device: asked itself where it is connected.
+    async fn ask_device(&self, device: Device, last_known: bool, query: Query) -> Result<Pieces, Unanswered> {
+        let why = if last_known {
+            format!("{} was not asked: this is what the server knows", device.name)
+        } else {
+            match self.questions.ask(device.id, query.clone()) {
+                Err(Unanswered::NotReached(NotReached::NotConnected)) => Questions::off(&device),
+                asked => return asked,
+            }
+        };
+        self.questions.ask_known(device, &why, query).await
     }
 
     /// What an asker may see.

@@ -24,6 +24,7 @@ const WITHOUT_COLLECTOR: &[(&str, &str)] = &[
     ("losses", "the record itself writes down what it had to drop"),
     ("consents", "written down as it is asked and decided"),
     ("questions", "written down as each question in SQL ends"),
+    ("devices", "the server tells it; no machine knows the others"),
 ];
 
 fn top() -> PathBuf {
