@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use deskside_proto::rows::Row;
 use deskside_proto::v1::{LogEvent, Outcome, Policy, Reading};
-use prost::Message;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::keeper::Keeper;
 use super::looks::Eye;
 use super::signing::Signing;
-use crate::collect::logs::Lines;
+use crate::collect::logs::{Lines, Sealed};
 use crate::record::{Entry, Position};
 
 /// Batches of lines that wait; more hold the follower back.
 pub(super) const LINES_MAX: usize = 1;
 
-/// Batches that are recorded together. Why so few: while the log storms, this is what the agent holds of it.
-const BATCHES_MAX: usize = 4;
+/// Batches that are recorded together. Why so few: while the log storms, this is what the agent holds of it. Why not fewer: each writing ends
+/// with a wait for the disk.
+const BATCHES_MAX: usize = 8;
 
 /// Batches that a live follower may be behind.
 pub(super) const LIVE_MAX: usize = 32;
@@ -127,15 +127,14 @@ impl Taker {
         // An earlier place of the same log must not be remembered after this one.
         places.retain(|earlier| position.as_ref().is_none_or(|position| position.source != earlier.source));
         let at_ms = self.eye.host.now_ms();
-        let streamed =
-            |event: &LogEvent| !local && event.priority.is_some_and(|priority| priority <= STREAMED_PRIORITY_MAX);
-        let (up, here): (Vec<LogEvent>, Vec<LogEvent>) = lines.events.into_iter().partition(streamed);
+        let streamed = |event: &Sealed| !local && event.priority.is_some_and(|least| least <= STREAMED_PRIORITY_MAX);
         let mut entries = Vec::new();
-        for (events, stream) in [(here, false), (up, true)] {
-            if events.is_empty() {
+        for stream in [false, true] {
+            let events = lines.events.iter().filter(|event| streamed(event) == stream);
+            let rows: Vec<_> = events.map(|event| event.row.clone()).collect();
+            if rows.is_empty() {
                 continue;
             }
-            let rows = events.iter().map(|event| event.encode_to_vec().into()).collect();
             let table = LogEvent::TABLE.into();
             let reading = Reading { table, at_ms, outcome: Outcome::Ok.into(), rows, ..Reading::default() };
             let reading = self.eye.clean(reading);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use deskside_proto::rows::Row;
 use deskside_proto::v1::LogEvent;
+use prost::Message;
+use prost::bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -130,11 +132,26 @@ pub struct Position {
     pub at: String,
 }
 
+/// An event as the row that is kept of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sealed {
+    /// syslog priority.
+    pub priority: Option<u32>,
+    /// The row of `log_events`.
+    pub row: Bytes,
+}
+
+impl From<&LogEvent> for Sealed {
+    fn from(event: &LogEvent) -> Self {
+        Self { priority: event.priority, row: event.encode_to_vec().into() }
+    }
+}
+
 /// Events of one log in order, and where it is read to once they are kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lines {
     /// The events.
-    pub events: Vec<LogEvent>,
+    pub events: Vec<Sealed>,
     /// Read to here, by log.
     pub positions: Vec<Position>,
 }

@@ -7,7 +7,7 @@ use deskside_proto::v1::{Kind, Reading};
 use ring::digest::{Context, SHA256};
 use rusqlite::{Transaction, params};
 
-use super::content;
+use super::content::Sealer;
 use super::file::Latest;
 use super::{Appended, Entry, Position, Record, RecordError};
 
@@ -125,11 +125,13 @@ impl Record {
                 latest.id = write_latest(&begun, name, latest)?;
             }
         }
+        let mut sealer = Sealer::default();
         for (seq, entry) in fresh {
             let table = draft.tables.get(&entry.reading.table);
             let id = table.ok_or_else(|| RecordError::Other("a table without an id".into()))?.id;
             let loose = self.kind(&entry.reading.table) == Kind::Sample;
-            write_reading(&begun, *seq, id, loose, entry)?;
+            let content = sealer.seal(&entry.reading)?;
+            write_reading(&begun, *seq, (id, loose), entry, content)?;
         }
         let known = &self.file.positions;
         let moved = draft.positions.iter().filter(|(source, at)| known.get(*source) != Some(at));
@@ -159,11 +161,10 @@ impl Draft {
 fn write_reading(
     begun: &Transaction<'_>,
     seq: u64,
-    table_id: i64,
-    loose: bool,
+    (table_id, loose): (i64, bool),
     entry: &Entry,
+    (form, content): (i64, Vec<u8>),
 ) -> Result<(), RecordError> {
-    let (form, content) = content::seal(&entry.reading)?;
     let mut insert = begun.prepare_cached("INSERT INTO runs VALUES (?1, ?1, ?2, ?3, ?3, 1, ?4, ?5, ?6, ?7)")?;
     insert.execute(params![seq.cast_signed(), table_id, entry.reading.at_ms, entry.stream, loose, form, content])?;
     Ok(())

@@ -4,7 +4,7 @@ use deskside_proto::READING_BYTES_MAX;
 use deskside_proto::v1::{Batch, Numbered, Reading};
 use prost::Message;
 use prost::bytes::Bytes;
-use zstd::bulk::Decompressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::RecordError;
 
@@ -24,18 +24,35 @@ const LEVEL: i32 = 1;
 /// Most bytes that content may unfold to. Why: a damaged file must not choose our memory.
 const UNFOLDED_BYTES_MAX: usize = 4 * READING_BYTES_MAX;
 
-/// One reading's form and bytes.
-pub(super) fn seal(reading: &Reading) -> Result<(i64, Vec<u8>), RecordError> {
-    let plain = reading.encode_to_vec();
-    if plain.len() < COMPRESS_BYTES_MIN {
-        return Ok((PLAIN, plain));
+/// Compresses readings of one transaction. Why for so long and no longer: a context is costly to make for each reading, and too large to keep.
+#[derive(Default)]
+pub(super) struct Sealer {
+    context: Option<Compressor<'static>>,
+}
+
+impl Sealer {
+    /// One reading's form and bytes.
+    pub(super) fn seal(&mut self, reading: &Reading) -> Result<(i64, Vec<u8>), RecordError> {
+        let plain = reading.encode_to_vec();
+        if plain.len() < COMPRESS_BYTES_MIN {
+            return Ok((PLAIN, plain));
+        }
+        Ok((COMPRESSED, self.compress(&plain)?))
     }
-    Ok((COMPRESSED, compress(&plain)?))
+
+    fn compress(&mut self, plain: &[u8]) -> Result<Vec<u8>, RecordError> {
+        let failed = |error| RecordError::Other(format!("compressing: {error}"));
+        let context = match &mut self.context {
+            Some(context) => context,
+            none => none.insert(Compressor::new(LEVEL).map_err(failed)?),
+        };
+        context.compress(plain).map_err(failed)
+    }
 }
 
 /// A block's bytes.
 pub(super) fn seal_block(readings: Vec<Numbered>) -> Result<Vec<u8>, RecordError> {
-    compress(&Batch { epoch: 0, readings }.encode_to_vec())
+    Sealer::default().compress(&Batch { epoch: 0, readings }.encode_to_vec())
 }
 
 /// What opens compressed content. Why kept by who opens much: making one costs more than opening a small block.
@@ -57,10 +74,6 @@ pub(super) fn open(
         other => return Err(RecordError::Damaged(format!("content of unknown form {other}"))),
     };
     Ok(readings)
-}
-
-fn compress(plain: &[u8]) -> Result<Vec<u8>, RecordError> {
-    zstd::bulk::compress(plain, LEVEL).map_err(|error| RecordError::Other(format!("compressing: {error}")))
 }
 
 fn unfold(content: &[u8], unfolder: &mut Decompressor<'static>) -> Result<Bytes, RecordError> {

@@ -163,7 +163,9 @@ impl Record {
 
     /// Lowest number held; one more than the last where nothing is held.
     pub fn first_seq(&self) -> u64 {
-        let first = self.file.db.query_row("SELECT min(seq) FROM runs", [], |row| row.get::<_, Option<i64>>(0));
+        // Asked after every call, as are the counts of pages: not to be parsed each time.
+        let first = self.file.db.prepare_cached("SELECT min(seq) FROM runs");
+        let first = first.and_then(|mut first| first.query_row([], |row| row.get::<_, Option<i64>>(0)));
         first.ok().flatten().map_or(self.file.last_seq + 1, i64::cast_unsigned)
     }
 

@@ -93,7 +93,10 @@ impl Record {
 
     /// Bytes that a count of pages makes.
     pub(super) fn pages(&self, count: &str) -> Result<u64, RecordError> {
-        let number = |name: &str| self.file.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let number = |name: &str| {
+            let mut asked = self.file.db.prepare_cached(&format!("PRAGMA {name}"))?;
+            asked.query_row([], |row| row.get::<_, i64>(0))
+        };
         Ok((number(count)? * number("page_size")?).cast_unsigned())
     }
 

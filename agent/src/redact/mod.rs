@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use deskside_proto::catalog;
 use deskside_proto::rows::{self, Field};
@@ -108,7 +108,7 @@ impl Redactor {
 
     /// What would be taken out of a text, in order.
     pub fn explain(&self, text: &str) -> Vec<Removed> {
-        let beyond = self.beyond.read().unwrap_or_else(PoisonError::into_inner);
+        let beyond = self.beyond();
         let removed = |span: text::Span| {
             let found = text.get(span.range.clone())?;
             let instead = text::instead(&self.key, &span.kind, found);
@@ -122,10 +122,13 @@ impl Redactor {
         mapping::read(dir, pseudonym)
     }
 
+    /// What is taken out now.
+    fn beyond(&self) -> RwLockReadGuard<'_, Beyond> {
+        self.beyond.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The text as it may be kept; nothing where it is fine.
-    fn clean(&self, text: &str) -> Option<String> {
-        // Why under the lock: text comes by the million lines, and what is learnt changes every few minutes.
-        let beyond = self.beyond.read().unwrap_or_else(PoisonError::into_inner);
+    fn clean(&self, beyond: &Beyond, text: &str) -> Option<String> {
         let cleaned = text::clean(&self.key, &beyond.known, text)?;
         if let Some(mapping) = &beyond.mapping {
             for span in text::find(&beyond.known, text).into_iter().filter(|span| span.kind != Kind::Secret) {
@@ -136,9 +139,8 @@ impl Redactor {
         Some(cleaned)
     }
 
-    fn person(&self, name: &str) -> Option<String> {
+    fn person(&self, beyond: &Beyond, name: &str) -> Option<String> {
         let pseudonym = self.key.person(name)?;
-        let beyond = self.beyond.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(mapping) = &beyond.mapping {
             mapping.note(&pseudonym, name);
         }
@@ -147,11 +149,13 @@ impl Redactor {
 
     /// The reading without what must not be kept. Rows in which nothing had to go stay as they are, byte by byte.
     pub fn redact(&self, schema: &TableSchema, mut reading: Reading) -> Reading {
-        if let Some(reason) = self.clean(&reading.reason) {
+        // Why for the whole reading: text comes by the million lines, and what is learnt changes every few minutes.
+        let beyond = &*self.beyond();
+        if let Some(reason) = self.clean(beyond, &reading.reason) {
             reading.reason = reason;
         }
         let before = reading.rows.len();
-        reading.rows = reading.rows.into_iter().filter_map(|row| self.row(schema, row)).collect();
+        reading.rows = reading.rows.into_iter().filter_map(|row| self.row(beyond, schema, row)).collect();
         if reading.rows.len() < before {
             tracing::warn!(
                 table = schema.name,
@@ -164,16 +168,16 @@ impl Redactor {
 
     /// Free text without secrets and people's names.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.clean(text).map_or(Cow::Borrowed(text), Cow::Owned)
+        self.clean(&self.beyond(), text).map_or(Cow::Borrowed(text), Cow::Owned)
     }
 
     /// One row; none where it is not well-formed, since then nobody can say what is in it.
-    fn row(&self, schema: &TableSchema, row: Bytes) -> Option<Bytes> {
+    fn row(&self, beyond: &Beyond, schema: &TableSchema, row: Bytes) -> Option<Bytes> {
         let mut rewritten: Option<Vec<u8>> = None;
         let mut passed = 0;
         for field in rows::fields(&row) {
             let field = field.ok()?;
-            let fate = self.fate(schema, &field);
+            let fate = self.fate(beyond, schema, &field);
             match (&fate, &mut rewritten) {
                 (Fate::Stays, None) => {}
                 (Fate::Stays, Some(new)) => new.extend_from_slice(field.raw),
@@ -191,24 +195,27 @@ impl Redactor {
         Some(rewritten.map_or(row, Bytes::from))
     }
 
-    fn fate(&self, schema: &TableSchema, field: &Field<'_>) -> Fate {
-        let Some(column) = schema.columns.iter().find(|column| column.number == field.number) else {
-            return field.text().map_or(Fate::Stays, |text| self.cleaned(text));
+    fn fate(&self, beyond: &Beyond, schema: &TableSchema, field: &Field<'_>) -> Fate {
+        // Most tables number their columns from one on.
+        let at_its_place = schema.columns.get((field.number as usize).wrapping_sub(1));
+        let column = at_its_place.filter(|column| column.number == field.number);
+        let Some(column) = column.or_else(|| schema.columns.iter().find(|column| column.number == field.number)) else {
+            return field.text().map_or(Fate::Stays, |text| self.cleaned(beyond, text));
         };
         let is_text = column.r#type() == ColumnType::Text;
         match (catalog::options(column).sensitivity(), field.text().filter(|_text| is_text)) {
             (Sensitivity::Secret, _) | (Sensitivity::Personal, None) => Fate::Goes,
             (Sensitivity::Content, _) if !self.consented(schema, column) => Fate::Goes,
-            (Sensitivity::Personal, Some(name)) => self.person(name).map_or(Fate::Stays, Fate::Becomes),
-            (_, Some(text)) => self.cleaned(text),
+            (Sensitivity::Personal, Some(name)) => self.person(beyond, name).map_or(Fate::Stays, Fate::Becomes),
+            (_, Some(text)) => self.cleaned(beyond, text),
             // A text column whose bytes are not text.
             (_, None) if is_text => Fate::Goes,
             (_, None) => Fate::Stays,
         }
     }
 
-    fn cleaned(&self, text: &str) -> Fate {
-        self.clean(text).map_or(Fate::Stays, Fate::Becomes)
+    fn cleaned(&self, beyond: &Beyond, text: &str) -> Fate {
+        self.clean(beyond, text).map_or(Fate::Stays, Fate::Becomes)
     }
 
     fn consented(&self, schema: &TableSchema, column: &ColumnSchema) -> bool {

@@ -102,38 +102,79 @@ const OTHERS: [Trigger; 13] = [
     other("sqlplus ", "Oracle login", Rule::Oracle),
 ];
 
-/// Triggers by their first byte, and which second bytes any of them has.
+/// Triggers by their first byte, and with which second and third bytes any of them goes on.
 struct Index {
-    seconds: [u64; 256],
-    /// Each with the second bytes that it may have.
-    firsts: Vec<Vec<(u64, Trigger)>>,
+    seconds: [u32; 256],
+    /// Bits of the second and third byte together. Why: every other pair of letters begins some trigger, few threes do.
+    goes_on: Vec<[u32; 32]>,
+    firsts: Vec<OfFirst>,
+}
+
+/// The triggers of one first byte, and the second and third bytes that each may have. Why apart: of dozens that are asked one at most is looked
+/// at, and what is asked lies close together.
+#[derive(Clone, Debug, Default)]
+struct OfFirst {
+    letters: Vec<(u32, u32)>,
+    triggers: Vec<Trigger>,
+}
+
+impl OfFirst {
+    fn likely(&self, second: u32, third: u32) -> impl Iterator<Item = &Trigger> {
+        let asked = self.letters.iter().zip(&self.triggers);
+        asked
+            .filter(move |((seconds, thirds), _)| seconds & second != 0 && thirds & third != 0)
+            .map(|(_, trigger)| trigger)
+    }
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index { seconds: [0; 256], firsts: vec![Vec::new(); 256] };
+    let mut index = Index { seconds: [0; 256], goes_on: vec![[0; 32]; 256], firsts: vec![OfFirst::default(); 256] };
     let all = OTHERS.into_iter().chain(tokens::triggers()).chain(pairs::triggers()).chain(programs::triggers());
     for trigger in all {
         let mut bytes = trigger.text.bytes();
-        let (first, second) = (bytes.next().unwrap_or_default(), bytes.next().map_or(u64::MAX, bit));
+        let first = bytes.next().unwrap_or_default();
+        let [second, third] = [bytes.next(), bytes.next()].map(|byte| byte.map_or(u32::MAX, bit));
         for first in [first, if trigger.any_case { first.to_ascii_uppercase() } else { first }] {
-            if let Some(seconds) = index.seconds.get_mut(usize::from(first)) {
-                *seconds |= second;
-            }
+            index.note(usize::from(first), second, third);
         }
         if let Some(of_first) = index.firsts.get_mut(usize::from(first)) {
-            of_first.push((second, trigger));
+            of_first.letters.push((second, third));
+            of_first.triggers.push(trigger);
         }
     }
     index
 });
 
+impl Index {
+    fn note(&mut self, first: usize, seconds: u32, thirds: u32) {
+        if let Some(all) = self.seconds.get_mut(first) {
+            *all |= seconds;
+        }
+        for (second, all) in self.goes_on.get_mut(first).into_iter().flatten().enumerate() {
+            if seconds >> second & 1 == 1 {
+                *all |= thirds;
+            }
+        }
+    }
+
+    /// Whether any trigger may begin with these bytes. Behind the text's end stand zeros.
+    fn begins(&self, first: u8, second: u8, third: u8) -> bool {
+        let first = usize::from(first);
+        if self.seconds.get(first).is_none_or(|seconds| seconds & bit(second) == 0) {
+            return false;
+        }
+        let thirds = self.goes_on.get(first).and_then(|of_first| of_first.get(usize::from(second & 0x1f)));
+        thirds.is_some_and(|thirds| thirds & bit(third) != 0)
+    }
+}
+
 /// The kinds of secret that are known, in words.
 pub(super) fn kinds() -> std::collections::BTreeSet<&'static str> {
-    INDEX.firsts.iter().flatten().map(|(_seconds, trigger)| trigger.kind).collect()
+    INDEX.firsts.iter().flat_map(|of_first| &of_first.triggers).map(|trigger| trigger.kind).collect()
 }
 
 /// Letters of either case have one bit.
-fn bit(byte: u8) -> u64 {
+fn bit(byte: u8) -> u32 {
     1 << (byte & 0x1f)
 }
 
@@ -176,18 +217,17 @@ pub(super) fn find(known: &Known, text: &str) -> Vec<Span> {
     let mut programs_left = programs::MAX;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let second = bytes.get(at + 1).copied().unwrap_or_default();
-        let seconds = index.seconds.get(usize::from(byte)).copied().unwrap_or_default();
-        if seconds & bit(second) == 0 {
+        let after = |bytes_on: usize| bytes.get(at + bytes_on).copied().unwrap_or_default();
+        let (second, third) = (after(1), after(2));
+        if !index.begins(byte, second, third) {
             at += 1;
             continue;
         }
         let of_first = index.firsts.get(usize::from(byte.to_ascii_lowercase())).into_iter();
-        let of_first =
-            of_first.chain(index.firsts.get(usize::from(byte)).filter(|_| byte.is_ascii_uppercase())).flatten();
+        let of_first = of_first.chain(index.firsts.get(usize::from(byte)).filter(|_| byte.is_ascii_uppercase()));
         let mut next = at + 1;
-        let likely = of_first.filter(|(seconds, _trigger)| seconds & bit(second) != 0);
-        for (_seconds, trigger) in likely.filter(|(_seconds, trigger)| begins(bytes, at, trigger)) {
+        let likely = of_first.flat_map(|of_first| of_first.likely(bit(second), bit(third)));
+        for trigger in likely.filter(|trigger| begins(bytes, at, trigger)) {
             let after = at + trigger.text.len();
             if let Rule::Program(flags) = trigger.rule {
                 if programs_left > 0 && programs::stands(bytes, at, after) {
@@ -237,6 +277,9 @@ fn look(bytes: &[u8], at: usize, after: usize, rule: Rule) -> Option<Span> {
 
 /// In order, what overlaps made one; bounds moved out to whole characters.
 fn settle(text: &str, mut spans: Vec<Span>) -> Vec<Span> {
+    if spans.is_empty() {
+        return spans;
+    }
     let stays = |span: &Span| span.range.is_empty() || bytes_of(text, span).is_some_and(is_replaced);
     spans.retain(|span| !stays(span));
     for span in &mut spans {

@@ -99,24 +99,24 @@ const NOT_NAMED: &[&str] = &[
 pub(super) fn whole(word: &str) -> Option<Mask> {
     let bytes = word.as_bytes();
     let first = *bytes.first()?;
-    if word.contains("://") {
+    let marks = Marks::of(bytes);
+    if marks.slashes > 0 && marks.colons > 0 && word.contains("://") {
         return Some(URL);
     }
     // A pair is looked at in its parts.
-    if word.contains('=') {
+    if marks.equals {
         return None;
     }
     if is_time(bytes) {
         return Some(TIME);
     }
-    if is_path(word) {
+    if is_path(word, &marks) {
         return Some(PATH);
     }
-    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
-    if word.contains('@') && first != b'@' && !word.ends_with('@') {
+    if marks.at && first != b'@' && !word.ends_with('@') {
         return Some(MAIL);
     }
-    if word.contains(':') && word.matches(':').count() >= 2 {
+    if marks.colons >= 2 {
         if is_mac(word) {
             return Some(MAC);
         }
@@ -124,19 +124,43 @@ pub(super) fn whole(word: &str) -> Option<Mask> {
             return Some(IP);
         }
     }
-    if digits == 0 {
-        return None;
+    (marks.digits > 0 && is_guid(bytes)).then_some(GUID)
+}
+
+/// How many there are of the characters that tell what a word is. Why at once: every word of every error is asked for all of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    digits: usize,
+    slashes: usize,
+    colons: usize,
+    at: bool,
+    equals: bool,
+    dots: bool,
+}
+
+impl Marks {
+    fn of(bytes: &[u8]) -> Self {
+        let mut marks = Self::default();
+        for byte in bytes {
+            match byte {
+                b'0'..=b'9' => marks.digits += 1,
+                b'/' => marks.slashes += 1,
+                b':' => marks.colons += 1,
+                b'@' => marks.at = true,
+                b'=' => marks.equals = true,
+                b'.' => marks.dots = true,
+                _ => {}
+            }
+        }
+        marks
     }
-    if is_guid(bytes) {
-        return Some(GUID);
-    }
-    None
 }
 
 /// A part between separators. `before` is the word before it.
 pub(super) fn part(part: &str, before: &str) -> Option<Mask> {
     let bytes = part.as_bytes();
-    if is_path(part) {
+    let marks = Marks::of(bytes);
+    if is_path(part, &marks) {
         return Some(PATH);
     }
     if let Some(mask) = pseudonym(part) {
@@ -145,8 +169,7 @@ pub(super) fn part(part: &str, before: &str) -> Option<Mask> {
     if is_among(before, NAMING) && !is_among(part, NOT_NAMED) && bytes.first().is_some_and(u8::is_ascii_alphanumeric) {
         return Some(NAME);
     }
-    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
-    if digits == 0 {
+    if marks.digits == 0 {
         return letters(part);
     }
     if is_word(part) {
@@ -155,7 +178,7 @@ pub(super) fn part(part: &str, before: &str) -> Option<Mask> {
     Some(match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
         Some(_hex) => HEX,
         None if part.parse::<IpAddr>().is_ok() => IP,
-        None if digits == bytes.len() => NUMBER,
+        None if marks.digits == bytes.len() => NUMBER,
         None if bytes.len() >= 6 && bytes.iter().all(u8::is_ascii_hexdigit) => HEX,
         None if bytes.first().is_some_and(u8::is_ascii_digit) => NUMBER,
         None => NAME,
@@ -164,7 +187,7 @@ pub(super) fn part(part: &str, before: &str) -> Option<Mask> {
 
 /// The part of a library's name that is the same in all versions: "libssl.so.3" is libssl.so.
 pub(super) fn library(part: &str) -> Option<&str> {
-    let end = part.find(".so")? + ".so".len();
+    let end = part.as_bytes().windows(".so".len()).position(|there| there == b".so")? + ".so".len();
     let rest = part.get(end..)?;
     let stem = part.get(..end).filter(|stem| stem.len() > ".so".len() && !stem.contains('/'));
     stem.filter(|_stem| rest.is_empty() || rest.starts_with('.'))
@@ -212,17 +235,16 @@ fn pseudonym(part: &str) -> Option<Mask> {
     }
 }
 
-fn is_path(word: &str) -> bool {
-    let bytes = word.as_bytes();
-    let slashes = word.matches('/').count();
-    let odd = bytes.iter().any(|b| b.is_ascii_digit() || *b == b'.');
-    match bytes {
+fn is_path(word: &str, marks: &Marks) -> bool {
+    match word.as_bytes() {
         [b'/', next, ..] if *next != b'/' => true,
         [b'~' | b'.', b'/', ..] | [b'.', b'.', b'/', ..] | [b'\\', b'\\' | b'_', ..] => true,
         [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic() => true,
-        [first, ..] if first.is_ascii_alphanumeric() && slashes > 0 => {
+        [first, ..] if first.is_ascii_alphanumeric() && marks.slashes > 0 => {
             // "HTTP/1.1" is a word, and so is "read/write".
-            (slashes >= 2 || odd) && !word.starts_with("HTTP/") && !word.starts_with("I/O")
+            (marks.slashes >= 2 || marks.dots || marks.digits > 0)
+                && !word.starts_with("HTTP/")
+                && !word.starts_with("I/O")
         }
         _ => false,
     }

@@ -53,9 +53,9 @@ fn unit_before_colon(message: &str) -> Option<&str> {
 /// "/usr/bin/python3.11" is python.
 fn program(name: &str) -> String {
     let name = if name.starts_with('/') { name.rsplit('/').next().unwrap_or_default() } else { name };
-    let name = name.trim_matches(|c: char| "()[]:".contains(c));
+    let name = name.trim_matches(['(', ')', '[', ']', ':']);
     let name = name.split(['[', '@', ' ']).next().unwrap_or_default();
-    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || "._-".contains(c));
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '_' | '-'));
     if bare.is_empty() { name.to_owned() } else { bare.to_owned() }
 }
 

@@ -189,7 +189,7 @@ impl Template {
     /// One word; answers what its last part is, for the word that follows.
     fn word<'a>(&mut self, word: &'a str, before: &'a str) -> &'a str {
         self.parts += 1;
-        let bare = word.trim_matches(|c: char| "()[]{}<>,;:.!?\"'`*".contains(c));
+        let bare = word.trim_matches(is_around);
         if !bare.is_empty()
             && let Some(mask) = shape::whole(bare)
         {
@@ -305,7 +305,9 @@ fn quoted(rest: &str) -> Option<(&str, &str)> {
 fn word_end(rest: &str) -> usize {
     let mut before = '\0';
     for (at, c) in rest.char_indices() {
-        if c.is_whitespace() || at > 0 && "\"'`“‘".contains(c) && "=([{:,<".contains(before) {
+        let opens =
+            || matches!(c, '"' | '\'' | '`' | '“' | '‘') && matches!(before, '=' | '(' | '[' | '{' | ':' | ',' | '<');
+        if c.is_whitespace() || at > 0 && opens() {
             return at;
         }
         before = c;
@@ -314,20 +316,27 @@ fn word_end(rest: &str) -> usize {
 }
 
 fn is_separator(c: char) -> bool {
-    "=,;:()[]{}<>|\"'`*!?&#%+".contains(c)
+    ends_value(c) || matches!(c, '=' | ':' | '*' | '!' | '?' | '&' | '#' | '%' | '+')
+}
+
+/// Punctuation around a word.
+fn is_around(c: char) -> bool {
+    matches!(
+        c,
+        '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | ',' | ';' | ':' | '.' | '!' | '?' | '"' | '\'' | '`' | '*'
+    )
 }
 
 /// A value runs on over colons: "bssid=02:00:00:00:00:01".
 fn ends_value(c: char) -> bool {
-    ",;()[]{}<>|\"'`".contains(c)
+    matches!(c, ',' | ';' | '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | '|' | '"' | '\'' | '`')
 }
 
 /// A plain word at a place where names stand: "for anna from", and "anna : command not allowed".
 fn is_name(passed: &str, word: &str, before: &str, after: &str) -> bool {
-    let plain = word.chars().all(|c| c.is_alphanumeric() || "-_.$\\".contains(c));
-    plain
-        && (matches!(before, "for" | "by") && after.trim_start().starts_with("from ")
-            || passed.trim().is_empty() && after.starts_with(" : "))
+    let plain = || word.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '$' | '\\'));
+    let named = matches!(before, "for" | "by") && after.trim_start().starts_with("from ");
+    (named || after.starts_with(" : ") && passed.trim().is_empty()) && plain()
 }
 
 /// A number that says what went wrong.

@@ -68,24 +68,25 @@ const WORDS: &[&str] = &[
 const BEFORE: &[&str] = &["no ", "0 ", "without ", "zero ", "not "];
 const AFTER: &[&str] = &[": 0", "=0", " count: 0", " rate: 0", "_count=0"];
 
-/// For each pair of letters (five bits each) whether any word begins with it. Why: one look into a table for each byte of a line that tells of
-/// no error.
-static BEGINNINGS: LazyLock<[u64; 16]> = LazyLock::new(|| {
-    let mut table = [0; 16];
+/// Letters by which a word's beginning is known.
+const BEGINNING: usize = 3;
+
+/// For every three letters (five bits each) whether any word begins with them. Why: one look into a table for each byte of a line that tells
+/// of no error.
+static BEGINNINGS: LazyLock<[u64; 512]> = LazyLock::new(|| {
+    let mut table = [0; 512];
     for word in WORDS {
-        if let [first, second, ..] = word.as_bytes() {
-            let pair = place(*first, *second);
-            if let Some(bits) = table.get_mut(pair / 64) {
-                *bits |= 1 << (pair % 64);
-            }
+        let begins = word.bytes().take(BEGINNING).fold(0, place);
+        if let Some(bits) = table.get_mut(begins / 64) {
+            *bits |= 1 << (begins % 64);
         }
     }
     table
 });
 
-/// Letters of either case have one place.
-fn place(first: u8, second: u8) -> usize {
-    usize::from(first & 0x1f) << 5 | usize::from(second & 0x1f)
+/// The place of the last three letters, by the place of those before the last. Letters of either case have one place.
+fn place(before: usize, letter: u8) -> usize {
+    (before << 5 | usize::from(letter & 0x1f)) & 0x7fff
 }
 
 /// Whether a line is to be mined.
@@ -100,11 +101,14 @@ pub(super) fn is_worth(priority: Option<u32>, message: &str) -> bool {
 fn names_an_error(text: &[u8]) -> bool {
     let text = text.get(..BYTES_MAX).unwrap_or(text);
     let beginnings = &*BEGINNINGS;
-    for (at, pair) in text.windows(2).enumerate() {
-        let &[first, second] = pair else { continue };
-        let pair = place(first, second);
-        let begins = beginnings.get(pair / 64).is_some_and(|bits| bits >> (pair % 64) & 1 == 1);
-        if begins && WORDS.iter().any(|word| stands(text, at, word)) {
+    let mut three = 0;
+    for (last, letter) in text.iter().enumerate() {
+        three = place(three, *letter);
+        let begins = beginnings.get(three / 64).is_some_and(|bits| bits >> (three % 64) & 1 == 1);
+        if begins
+            && let Some(at) = (last + 1).checked_sub(BEGINNING)
+            && WORDS.iter().any(|word| stands(text, at, word))
+        {
             return true;
         }
     }

@@ -26,6 +26,9 @@ pub struct Said<'a> {
 /// Words of a line among which its level is looked for.
 const LEVEL_WORDS: usize = 5;
 
+/// Longest name of a level.
+const LEVEL_BYTES_MAX: usize = "emergency".len();
+
 /// Longest host name of a syslog line, which a CUPS access log begins with too.
 const HOST_BYTES_MAX: usize = 255;
 
@@ -233,28 +236,21 @@ fn server_level(rest: &str) -> Option<u32> {
 }
 
 fn level_named(word: &str) -> Option<u32> {
-    const LEVELS: [(&str, u32); 16] = [
-        ("emerg", 0),
-        ("emergency", 0),
-        ("panic", 0),
-        ("alert", 1),
-        ("crit", 2),
-        ("critical", 2),
-        ("fatal", 2),
-        ("err", 3),
-        ("error", 3),
-        ("severe", 3),
-        ("warn", 4),
-        ("warning", 4),
-        ("notice", 5),
-        ("info", 6),
-        ("debug", 7),
-        ("trace", 7),
-    ];
-    if !(3..=9).contains(&word.len()) {
-        return None;
-    }
-    LEVELS.iter().find(|(name, _level)| name.eq_ignore_ascii_case(word)).map(|(_name, level)| *level)
+    let mut letters = [0; LEVEL_BYTES_MAX];
+    let letters = letters.get_mut(..word.len())?;
+    letters.copy_from_slice(word.as_bytes());
+    letters.make_ascii_lowercase();
+    Some(match &*letters {
+        b"emerg" | b"emergency" | b"panic" => 0,
+        b"alert" => 1,
+        b"crit" | b"critical" | b"fatal" => 2,
+        b"err" | b"error" | b"severe" => 3,
+        b"warn" | b"warning" => 4,
+        b"notice" => 5,
+        b"info" => 6,
+        b"debug" | b"trace" => 7,
+        _ => return None,
+    })
 }
 
 /// A level that is plainly written near the beginning: `[error]`, `ERROR`, `warning:`. "no errors" is none.

@@ -1,8 +1,10 @@
 //! Events on their way to the record: bounded in number, bytes and, over time, in rate.
 
 use deskside_proto::v1::LogEvent;
+use prost::Message;
+use prost::bytes::BytesMut;
 
-use super::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
+use super::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Sealed};
 
 /// How many events a log may give. Time is an argument.
 #[derive(Debug)]
@@ -80,10 +82,12 @@ impl Rate {
     }
 }
 
-/// One batch of one log.
+/// One batch of one log. Why its events are sealed one behind the other: thousands of them a second cost one allocation a batch.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
-    events: Vec<LogEvent>,
+    rows: BytesMut,
+    /// Where each row ends, and its priority.
+    ends: Vec<(usize, Option<u32>)>,
     bytes: usize,
     own_pid: u32,
     rate: &'a mut Rate,
@@ -91,12 +95,12 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(rate: &'a mut Rate, own_pid: u32) -> Self {
-        Self { events: Vec::new(), bytes: 0, own_pid, rate }
+        Self { rows: BytesMut::new(), ends: Vec::new(), bytes: 0, own_pid, rate }
     }
 
     /// It takes no more; the largest event still fits into a reading on top of it.
     pub(super) fn full(&self) -> bool {
-        self.events.len() >= BATCH_EVENTS_MAX || self.bytes >= BATCH_BYTES_MAX
+        self.ends.len() >= BATCH_EVENTS_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
     /// Whether the log may give one more event now. What is refused is counted.
@@ -105,15 +109,24 @@ impl<'a> Batch<'a> {
     }
 
     /// Adds an event, unless it is the agent's own chatter.
-    pub(super) fn push(&mut self, event: LogEvent) {
-        if super::journal::is_own_chatter(&event, self.own_pid) {
+    pub(super) fn push(&mut self, event: &LogEvent) {
+        if super::journal::is_own_chatter(event, self.own_pid) {
             return;
         }
         self.bytes += event.message.len() + event.position.len() + event.source.len();
-        self.events.push(event);
+        // A buffer that grows has room for every event.
+        event.encode(&mut self.rows).ok();
+        self.ends.push((self.rows.len(), event.priority));
     }
 
-    pub(super) fn into_events(self) -> Vec<LogEvent> {
-        self.events
+    pub(super) fn into_events(self) -> Vec<Sealed> {
+        let rows = self.rows.freeze();
+        let mut begin = 0;
+        let sealed = |(end, priority)| {
+            let row = rows.slice(begin..end);
+            begin = end;
+            Sealed { priority, row }
+        };
+        self.ends.into_iter().map(sealed).collect()
     }
 }

@@ -336,7 +336,7 @@ impl LogFile {
         {
             return;
         }
-        to.batch.push(event);
+        to.batch.push(&event);
     }
 
     /// What is at the path now; what was read before stays known where nothing is.

@@ -16,7 +16,7 @@ use super::followed::Files;
 use super::journal::Journals;
 use super::kernel_ring::{self, KernelRing};
 use super::watch::{Waker, Watches};
-use super::{Config, Lines, OWN_SOURCE, Position, journal, lines, patterns};
+use super::{Config, Lines, OWN_SOURCE, Position, Sealed, journal, lines, patterns};
 
 /// Written lines are gathered for this long before they are read. Why: a transaction for each line would wear the disk.
 const GATHER: Duration = Duration::from_millis(250);
@@ -251,13 +251,13 @@ impl Following {
             left_out_from_ms: Some(wall_ms().saturating_sub_unsigned(for_ms)),
             ..self.own_event(source.clone(), format!("{count} lines of {source} left out: {why}"))
         };
-        self.hand_over(Lines { events: vec![event], positions: vec![position] })
+        self.hand_over(Lines { events: vec![Sealed::from(&event)], positions: vec![position] })
     }
 
     /// What the follower itself has to say goes the way of the lines.
     fn complain(&mut self, wrong: Vec<String>) -> bool {
         let wrong = wrong.into_iter().take(WRONG_MAX);
-        let events: Vec<_> = wrong.map(|message| self.own_event(OWN_SOURCE.into(), message)).collect();
+        let events: Vec<_> = wrong.map(|message| Sealed::from(&self.own_event(OWN_SOURCE.into(), message))).collect();
         events.is_empty() || self.hand_over(Lines { events, positions: Vec::new() })
     }
 

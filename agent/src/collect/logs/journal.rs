@@ -212,7 +212,7 @@ impl Journals {
         }
         match open.file.fields(entry) {
             Ok(fields) if !self.audit && fields.iter().any(is_of_audit) => {}
-            Ok(fields) => batch.push(event(entry, entry.cursor(&journald), fields)),
+            Ok(fields) => batch.push(&event(entry, entry.cursor(&journald), fields)),
             Err(error) => {
                 let path = open.path.display();
                 wrong.push(format!("entry {} of journal file {path} is not readable: {error:#}", entry.seqnum));

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use deskside_proto::v1::LogEvent;
+use prost::Message;
 use tempfile::TempDir;
 
 use super::batch::{Batch, Rate};
@@ -119,7 +121,8 @@ impl Followed {
     fn read(&mut self) -> String {
         let mut batch = Batch::new(&mut self.rate, 0);
         assert_eq!(self.journals.read(&mut batch), Vec::<String>::new());
-        batch.into_events().iter().map(|event| event.message.clone()).collect::<Vec<_>>().join(" ")
+        let events = batch.into_events().into_iter().map(|event| LogEvent::decode(event.row).unwrap());
+        events.map(|event| event.message).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -76,7 +76,7 @@ impl KernelRing {
             self.read_to = Some(seq);
             if event.at_ms >= self.first_from_ms && batch.admit() {
                 event.boot_id.clone_from(&self.boot_id);
-                batch.push(event);
+                batch.push(&event);
             }
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use deskside_proto::v1::LogEvent;
+use prost::Message;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -82,7 +83,7 @@ impl Logs {
         let lines = lines.expect("lines within the time").expect("the follower runs");
         assert!(lines.events.len() <= BATCH_EVENTS_MAX + 1);
         self.positions.extend(lines.positions.into_iter().map(|position| (position.source, position.at)));
-        lines.events
+        lines.events.iter().map(|event| LogEvent::decode(event.row.clone()).unwrap()).collect()
     }
 }
 
