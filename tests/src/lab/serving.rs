@@ -56,7 +56,8 @@ impl Serving {
         })?
     }
 
-    /// Takes datagrams at an address of a namespace, each on a thread of its own that is in that namespace too.
+    /// Takes datagrams at an address of a namespace, each on a thread of its own that is in that namespace too. It ends when all are answered, and
+    /// its port is free then.
     pub fn udp(
         namespace: &Namespace,
         at: SocketAddr,
@@ -67,11 +68,16 @@ impl Serving {
             let answer = Arc::new(answer);
             Self::start(move |ended| {
                 let mut heard = vec![0; DATAGRAM_BYTES_MAX];
+                let mut answering: Vec<JoinHandle<()>> = Vec::new();
                 while waits(&*socket, ended) {
                     let Ok((length, from)) = socket.recv_from(&mut heard) else { continue };
                     let datagram = heard.get(..length).unwrap_or_default().to_vec();
                     let (answer, socket) = (Arc::clone(&answer), Arc::clone(&socket));
-                    drop(thread::spawn(move || answer(&socket, &datagram, from)));
+                    answering.retain(|one| !one.is_finished());
+                    answering.push(thread::spawn(move || answer(&socket, &datagram, from)));
+                }
+                for one in answering {
+                    drop(one.join());
                 }
             })
         })?
