@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -11,6 +12,9 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// How long between two looks at a state.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Numbers within this process, so that several tests of one process do not meet.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A workstation's namespace and the rest of the world's.
 #[derive(Debug)]
@@ -24,8 +28,8 @@ pub struct Wired {
 impl Wired {
     /// Makes both, without any wire.
     pub fn new() -> anyhow::Result<Self> {
-        let own = std::process::id();
-        let wired = Self { desk: format!("dsk-desk-{own}"), far: format!("dsk-far-{own}") };
+        let own = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let wired = Self { desk: format!("dsk-wired-{own}"), far: format!("dsk-wired-far-{own}") };
         wired.ip(&format!("netns add {}", wired.desk))?;
         wired.ip(&format!("netns add {}", wired.far))?;
         Ok(wired)
