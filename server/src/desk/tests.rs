@@ -27,8 +27,8 @@ use crate::gateway::{Call, StoredUpload, Switchboard, Uploads};
 use crate::identity;
 use crate::question::Questions;
 use crate::store::{
-    Arrival, Audit, Collections, Db, Devices, Greeting, NewDevice, NewTechnician, NewToken, Readings, Role, Store,
-    Technicians, Tokens,
+    Arrival, Audit, Collections, Db, Devices, EvidenceItems, Greeting, NewDevice, NewTechnician, NewToken, Readings,
+    Role, Store, Technicians, Tokens,
 };
 
 type Client =
@@ -351,6 +351,24 @@ async fn an_escalated_ticket_gets_its_evidence_and_hands_it_out() {
     let deeds: Vec<&str> = audit.iter().map(|line| line.what.as_str()).collect();
     assert_eq!(deeds, ["ticket", "ticket", "view", "view", "export"]);
     assert_eq!(house.store.audit_broken_at().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn evidence_that_was_deleted_is_still_listed_and_says_why_it_is_not_handed_out() {
+    let house = House::open().await;
+    let mut client = house.client("technician").await;
+    let number = ticket(&mut client).await;
+    client.update_ticket(UpdateTicketRequest { number, escalate: true, ..Default::default() }).await.unwrap();
+    let case = client.get_case(GetCaseRequest { number }).await.unwrap().into_inner();
+    house.uploaded(&case.collections[0].id, b"packets").await;
+    let item = house.store.evidence(None).await.unwrap().pop().unwrap();
+    house.store.evidence_deleted(&item, 1_768_478_400_000, "captured packets are kept 7 days").await.unwrap();
+    let listed = client.list_evidence(ListEvidenceRequest { ticket: number }).await.unwrap().into_inner().evidence;
+    assert_eq!((listed[0].deleted_ms, listed[0].sha256.as_str()), (1_768_478_400_000, item.sha256.as_str()));
+    assert!(listed[0].custody.last().unwrap().text.contains("captured packets are kept 7 days"));
+    let refused = client.get_evidence(GetEvidenceRequest { id: item.id.to_string() }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("was deleted on 2026-01-15"), "{refused}");
 }
 
 #[tokio::test]

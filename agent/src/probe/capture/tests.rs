@@ -188,6 +188,18 @@ fn a_file_has_its_blocks_in_order_and_their_lengths_at_both_ends() {
     assert_eq!(kinds, [0x0a0d_0d0a, 1, 6, 5]);
 }
 
+#[test]
+fn drops_of_several_interfaces_are_told_together_since_the_kernel_counts_them_so() {
+    let mut out = Vec::new();
+    let mut file = File::begin(&mut out, "Ticket 7.", "deskside-agent").unwrap();
+    for name in ["eth0", "wlan0"] {
+        file.interface(name, 1, 96, "").unwrap();
+    }
+    file.finish(1, Counted { accepted: 3, dropped: 2 }, &[1, 0]).unwrap();
+    let text = String::from_utf8_lossy(&out);
+    assert_eq!(text.matches("Of all interfaces together 2 packets were dropped.").count(), 2);
+}
+
 proptest! {
     #[test]
     fn no_filter_makes_it_panic(text in "[a-z0-9 ./():!&|-]{0,80}") {
