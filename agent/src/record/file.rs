@@ -64,6 +64,10 @@ pub(super) struct File {
     pub(super) readings: u64,
     pub(super) dropped: u64,
     pub(super) set_aside: u64,
+    /// Up to this number, samples have been thinned.
+    pub(super) thinned_seq: u64,
+    /// Samples thinned out, ever.
+    pub(super) thinned_out: u64,
     /// Time that the record has lived through, jumps of the clock left out.
     pub(super) lived_ms: i64,
     /// The same, when the file was last looked through.
@@ -168,6 +172,8 @@ fn try_begin(path: &Path, now_ms: i64) -> Result<File, RecordError> {
         readings: 0,
         dropped: 0,
         set_aside: 0,
+        thinned_seq: 0,
+        thinned_out: 0,
         lived_ms: 0,
         examined_ms: 0,
         marked_ms: None,
@@ -212,6 +218,8 @@ fn reopen(path: &Path) -> Result<File, RecordError> {
         readings: readings.unwrap_or_default().cast_unsigned(),
         dropped: number("dropped").cast_unsigned(),
         set_aside: number("set_aside").cast_unsigned(),
+        thinned_seq: number("thinned").cast_unsigned(),
+        thinned_out: number("thinned_out").cast_unsigned(),
         lived_ms: number("lived"),
         examined_ms: number("lived"),
         marked_ms: meta.get("lived").copied(),

@@ -1,14 +1,18 @@
 //! The agent's bounded local history of readings, and the queue of what the server has yet to keep: one file is both.
 
 mod append;
+mod changed;
 mod content;
 mod file;
 mod notes;
 mod queue;
 mod reader;
+mod room;
 mod runs;
+mod shares;
 #[cfg(test)]
 mod tests;
+mod thin;
 mod tidy;
 
 use std::collections::BTreeMap;
@@ -23,9 +27,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::collect::Registry;
 
+pub use changed::CHANGES_MAX;
 use file::File;
-pub use reader::{CHANGES_MAX, Reader};
+pub use reader::Reader;
 pub use runs::{Order, Runs};
+pub use thin::Thinned;
 
 /// How much is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,11 +41,21 @@ pub struct Bounds {
     pub bytes_max: u64,
     /// Age in milliseconds.
     pub age_max_ms: i64,
+    /// Samples older than this, in milliseconds, are thinned.
+    pub samples_full_ms: i64,
+    /// To one in so many milliseconds; 0 for never.
+    pub samples_every_ms: i64,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { bytes_max: 64 * 1024 * 1024, age_max_ms: 30 * 24 * 3_600_000 }
+        let day_ms = 24 * 3_600_000;
+        Self {
+            bytes_max: 64 * 1024 * 1024,
+            age_max_ms: 30 * day_ms,
+            samples_full_ms: 7 * day_ms,
+            samples_every_ms: 15 * 60_000,
+        }
     }
 }
 
@@ -112,6 +128,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Damaged files set aside, ever.
     pub set_aside: u64,
+    /// Old samples thinned out, ever.
+    pub thinned_out: u64,
 }
 
 /// The record. Its calls block; each is durable on return. After any call [`Record::epoch`] may be another: a file found damaged is set aside
@@ -232,6 +250,7 @@ impl Record {
             queued: self.queued().unwrap_or_default(),
             dropped: self.file.dropped,
             set_aside: self.file.set_aside,
+            thinned_out: self.file.thinned_out,
         }
     }
 

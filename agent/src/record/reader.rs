@@ -1,23 +1,17 @@
-//! The read side: what was, when, and what changed.
+//! The read side: what was, and when.
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use deskside_proto::changes::{self, Change};
-use deskside_proto::rows::Value;
-use deskside_proto::show;
-use deskside_proto::v1::{Kind, Outcome, Reading, TableSchema};
+use deskside_proto::v1::{Kind, Reading};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use zstd::bulk::Decompressor;
 
 use super::tidy::BLOCK_SPAN_MS;
-use super::{ChangeAt, RecordError, content, file};
+use super::{RecordError, content, file};
 use crate::collect::Registry;
-
-/// Most changes that one question returns; the oldest of the window come first.
-pub const CHANGES_MAX: usize = 20_000;
 
 /// The read side of a record.
 pub struct Reader {
@@ -92,19 +86,6 @@ impl Reader {
         Ok(())
     }
 
-    /// What changed in state tables within a window, in order; in one table, or in all. At most [`CHANGES_MAX`].
-    pub fn changes(&self, table: Option<&str>, from_ms: i64, to_ms: i64) -> Result<Vec<ChangeAt>, RecordError> {
-        let mut all = Vec::new();
-        for schema in self.registry.schemas().filter(|schema| schema.kind() == Kind::State) {
-            if table.is_none_or(|table| table == schema.name) {
-                self.table_changes(schema, from_ms, to_ms, &mut all)?;
-            }
-        }
-        all.sort_by_key(|change| change.at_ms);
-        all.truncate(CHANGES_MAX);
-        Ok(all)
-    }
-
     /// When a table was last looked at, as far as that is written down; absent where nothing of it is held.
     pub fn checked_ms(&self, table: &str) -> Result<Option<i64>, RecordError> {
         let mut checked = self.db.prepare_cached("SELECT checked_ms FROM tables WHERE name = ?1")?;
@@ -116,30 +97,6 @@ impl Reader {
         let Some(id) = self.table_id(table)? else { return Ok(None) };
         let mut since = self.db.prepare_cached("SELECT min(at_ms) FROM runs WHERE table_id = ?1")?;
         Ok(since.query_row(params![id], |row| row.get(0))?)
-    }
-
-    fn table_changes(
-        &self,
-        schema: &TableSchema,
-        from_ms: i64,
-        to_ms: i64,
-        all: &mut Vec<ChangeAt>,
-    ) -> Result<(), RecordError> {
-        let begin = all.len();
-        let (mut seen, mut outcome) = (None::<Reading>, None);
-        self.history(&schema.name, from_ms, to_ms, &mut |reading| {
-            let now = reading.outcome();
-            if all.len() - begin < CHANGES_MAX {
-                let told = |change| ChangeAt { at_ms: reading.at_ms, table: schema.name.clone(), change };
-                let turned = outcome.filter(|before| sight(*before) != sight(now));
-                all.extend(turned.map(|before| told(turn(before, now))));
-                all.extend(differences(schema, seen.as_ref(), &reading).into_iter().map(told));
-            }
-            outcome = Some(now);
-            if sight(now) {
-                seen = Some(reading);
-            }
-        })
     }
 
     pub(super) fn table_id(&self, table: &str) -> Result<Option<i64>, RecordError> {
@@ -164,26 +121,6 @@ impl Reader {
         let readings = content::open(seq.cast_unsigned(), *form, bytes, &mut self.unfolder())?;
         Ok(readings.into_iter().filter_map(|numbered| numbered.reading).collect())
     }
-}
-
-/// Whether something was seen. Why: what could not be looked at has not gone away.
-fn sight(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Ok | Outcome::Empty | Outcome::Partial)
-}
-
-fn turn(before: Outcome, now: Outcome) -> Change {
-    let text = |outcome| Value::Text(show::outcome(outcome).into());
-    Change { key: String::new(), column: "outcome".into(), old: text(before), new: text(now) }
-}
-
-fn differences(schema: &TableSchema, before: Option<&Reading>, now: &Reading) -> Vec<Change> {
-    let Some(before) = before.filter(|_before| sight(now.outcome())) else { return Vec::new() };
-    let between = changes::between(schema, &before.rows, &now.rows).unwrap_or_else(|error| {
-        tracing::warn!(table = schema.name, %error, "readings could not be compared");
-        Vec::new()
-    });
-    let partial = [before, now].iter().any(|reading| reading.outcome() == Outcome::Partial);
-    between.into_iter().filter(|change| !(partial && change.column.is_empty())).collect()
 }
 
 fn run(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Vec<u8>)> {

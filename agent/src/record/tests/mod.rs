@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod bounds;
+mod long;
 mod model;
 mod remembering;
 mod windows;
