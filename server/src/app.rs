@@ -129,8 +129,8 @@ impl Server {
         watches.spawn(async move { match gateway.watch_revocations().await {} });
         watches.spawn(async move { match tls.renew().await {} });
         let (items, lying) = (Arc::clone(&store), blobs.clone());
-        watches.spawn(async move { match captures::keep(items, lying, config.retention).await {} });
-        watches.spawn(async move { match keeping::keep(store, config.history).await {} });
+        watches.spawn(async move { match captures::keep(items, lying, config.retention.captures_days).await {} });
+        watches.spawn(async move { match keeping::keep(store, config.retention).await {} });
         folder.tell(&addresses)?;
         info!(%agents, desk = %desk_address, ca_sha256 = addresses.ca_sha256, "server ready");
         Ok(Self { addresses, folder, switchboard, cases, stop, listeners, watches, _lock: lock })

@@ -1,6 +1,11 @@
 //! The server's configuration: a TOML file in which everything may be left out.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use deskside_proto::v1::{CaptureConsent, Policy, ProbePolicy, Redaction, TablePolicy};
@@ -21,8 +26,7 @@ pub struct Config {
     /// Evidence at rest.
     pub evidence: Evidence,
     /// How much of what agents stream is kept.
-    pub history: History,
-    /// How long what is sensitive is kept.
+    /// How much of what agents stream is kept, and how long what is sensitive.
     pub retention: Retention,
     /// What questions in SQL may show.
     pub questions: Questions,
@@ -90,33 +94,57 @@ impl Default for Evidence {
     }
 }
 
-/// How much of what agents stream is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct History {
-    /// Days.
-    pub days: u32,
-    /// Bytes of compressed readings.
-    pub bytes_max: u64,
-}
-
-impl Default for History {
-    fn default() -> Self {
-        Self { days: 90, bytes_max: 50 * 1024 * 1024 * 1024 }
-    }
-}
-
-/// How long what is sensitive is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+/// How much of what agents stream is kept, and how long what is sensitive.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
+    /// Days.
+    pub days: u32,
+    /// Bytes of compressed readings, of all devices.
+    pub bytes_max: u64,
+    /// The same of one device; beyond it, it loses its own oldest.
+    pub device_bytes_max: u64,
     /// Days until captured packets are deleted: the bundle that holds them, as a whole. What it was stays in the custody.
     pub captures_days: u32,
+    /// Tables that have bounds of their own.
+    #[serde(rename = "table")]
+    pub tables: Vec<TableRetention>,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { captures_days: 7 }
+        let (gib, mib) = (1024 * 1024 * 1024, 1024 * 1024);
+        Self { days: 90, bytes_max: 50 * gib, device_bytes_max: 512 * mib, captures_days: 7, tables: Vec::new() }
+    }
+}
+
+/// One table's bounds.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableRetention {
+    /// Its name.
+    pub table: String,
+    /// Days, in the place of those of all tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+    /// Bytes of it of one device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_bytes_max: Option<u64>,
+}
+
+impl Retention {
+    fn check(&self) -> Result<()> {
+        ensure!(self.days > 0, "retention.days must be 1 at least");
+        ensure!(
+            (1..=3_650).contains(&self.captures_days),
+            "retention.captures_days must be from 1 to 3650; [policy] captures = \"never\" is for no packets at all"
+        );
+        let mut named = BTreeSet::new();
+        for line in &self.tables {
+            ensure!(line.days != Some(0), "the retention of {} must be 1 day at least", line.table);
+            ensure!(named.insert(&line.table), "the retention of {} is there twice", line.table);
+        }
+        Ok(())
     }
 }
 
@@ -221,11 +249,7 @@ impl Config {
             (1..=3_650).contains(&config.agents.certificate_days),
             "agents.certificate_days must be from 1 to 3650"
         );
-        ensure!(config.history.days > 0, "history.days must be 1 at least");
-        ensure!(
-            (1..=3_650).contains(&config.retention.captures_days),
-            "retention.captures_days must be from 1 to 3650; [policy] captures = \"never\" is for no packets at all"
-        );
+        config.retention.check()?;
         for address in config.agents.addresses.iter().chain(&config.desk.addresses) {
             check_address(address)?;
         }
@@ -308,7 +332,9 @@ mod tests {
     fn a_bad_line_is_named_with_its_place() {
         for (text, word) in [
             ("[agents]\nlistn = \"0.0.0.0:1\"\n", "line 2"),
-            ("[history]\ndays = \"many\"\n", "line 2"),
+            ("[retention]\ndays = \"many\"\n", "line 2"),
+            ("[retention]\ndays = 0\n", "retention.days"),
+            ("[[retention.table]]\ntable = \"boot\"\n[[retention.table]]\ntable = \"boot\"\n", "twice"),
             ("[agents]\ncertificate_days = 0\n", "certificate_days"),
             ("[retention]\ncaptures_days = 0\n", "captures_days"),
             ("[agents]\naddresses = [\"no port\"]\n", "host:port"),

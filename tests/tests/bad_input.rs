@@ -407,7 +407,7 @@ fn configuration_that_is_wrong_is_named_with_its_place() -> anyhow::Result<()> {
     }
     for (text, wanted) in [
         ("[agents]\nno_such_key = 1\n", "no_such_key"),
-        ("[history]\ndays = \"many\"\n", "days"),
+        ("[retention]\ndays = \"many\"\n", "days"),
         ("[desk\n", "line 1"),
     ] {
         fs::write(&config, text)?;

@@ -11,7 +11,6 @@ use tracing::{error, info};
 use crate::{
     blobs::Blobs,
     case::now_ms,
-    config::Retention,
     store::{EvidenceItem, Store},
 };
 
@@ -21,9 +20,9 @@ const EVERY: Duration = Duration::from_mins(10);
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 /// Never returns.
-pub(super) async fn keep(store: Arc<dyn Store>, blobs: Blobs, retention: Retention) -> Infallible {
+pub(super) async fn keep(store: Arc<dyn Store>, blobs: Blobs, days: u32) -> Infallible {
     loop {
-        if let Err(error) = expire(store.as_ref(), &blobs, retention, now_ms()).await {
+        if let Err(error) = expire(store.as_ref(), &blobs, days, now_ms()).await {
             error!(error = format!("{error:#}"), "old captures could not be deleted; it is tried again");
         }
         tokio::time::sleep(EVERY).await;
@@ -32,8 +31,8 @@ pub(super) async fn keep(store: Arc<dyn Store>, blobs: Blobs, retention: Retenti
 
 /// Deletes what is over its days; how many. Why the content first: what the custody says was deleted is deleted, and where it breaks off
 /// between the two, the next look ends it.
-async fn expire(store: &dyn Store, blobs: &Blobs, retention: Retention, now_ms: i64) -> Result<usize> {
-    let before_ms = now_ms - i64::from(retention.captures_days) * DAY_MS;
+async fn expire(store: &dyn Store, blobs: &Blobs, days: u32, now_ms: i64) -> Result<usize> {
+    let before_ms = now_ms - i64::from(days) * DAY_MS;
     let takes = catalog::tables().iter().filter(|table| table.probe.as_ref().is_some_and(|probe| probe.evidence));
     let probes: Vec<&str> = takes.map(|table| table.name.as_str()).collect();
     let mut deleted = 0;
@@ -42,7 +41,7 @@ async fn expire(store: &dyn Store, blobs: &Blobs, retention: Retention, now_ms: 
             continue;
         }
         blobs.delete(&item.location).await?;
-        let why = format!("captured packets are kept {} days", retention.captures_days);
+        let why = format!("captured packets are kept {days} days");
         store.evidence_deleted(&item, now_ms, &why).await?;
         info!(evidence = %item.id, ticket = item.ticket, bytes = item.size, "capture deleted");
         deleted += 1;
@@ -125,11 +124,10 @@ mod tests {
     #[tokio::test]
     async fn packets_go_after_their_days_and_what_they_were_stays_known() {
         let house = House::open().await;
-        let retention = Retention { captures_days: 7 };
         let (now_ms, store) = (now_ms(), house.store.as_ref());
-        assert_eq!(expire(store, &house.blobs, retention, now_ms + 7 * DAY_MS - 60_000).await.unwrap(), 0);
+        assert_eq!(expire(store, &house.blobs, 7, now_ms + 7 * DAY_MS - 60_000).await.unwrap(), 0);
         let then_ms = now_ms + 7 * DAY_MS + 60_000;
-        assert_eq!(expire(store, &house.blobs, retention, then_ms).await.unwrap(), 1);
+        assert_eq!(expire(store, &house.blobs, 7, then_ms).await.unwrap(), 1);
         let mut items = store.evidence(None).await.unwrap();
         let (gone, there): (Vec<_>, Vec<_>) = items.drain(..).partition(|item| item.deleted_ms != 0);
         for item in &there {
@@ -149,7 +147,7 @@ mod tests {
         let audit = store.audit(100).await.unwrap();
         assert!(audit.iter().any(|line| line.who == "retention" && line.ticket == 1 && line.text == last.text));
         assert_eq!(store.audit_broken_at().await.unwrap(), None);
-        assert_eq!(expire(store, &house.blobs, retention, then_ms).await.unwrap(), 0, "once");
+        assert_eq!(expire(store, &house.blobs, 7, then_ms).await.unwrap(), 0, "once");
     }
 
     #[tokio::test]
@@ -159,7 +157,6 @@ mod tests {
             house.blobs.delete(&item.location).await.unwrap();
         }
         let then_ms = now_ms() + 8 * DAY_MS;
-        let retention = Retention { captures_days: 7 };
-        assert_eq!(expire(house.store.as_ref(), &house.blobs, retention, then_ms).await.unwrap(), 1);
+        assert_eq!(expire(house.store.as_ref(), &house.blobs, 7, then_ms).await.unwrap(), 1);
     }
 }

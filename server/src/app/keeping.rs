@@ -1,4 +1,4 @@
-//! Lets go of readings past their time or room, a little at a time.
+//! Folds readings into blocks, and lets go of those past their time or room, a little at a time.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use tracing::error;
 
 use crate::{
-    config::History,
-    store::{Retention, Store},
+    config,
+    store::{Retention, Store, TableRetention},
 };
 
 /// Rest between looks.
@@ -19,16 +19,31 @@ const BETWEEN: Duration = Duration::from_millis(50);
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 /// Never returns.
-pub(super) async fn keep(store: Arc<dyn Store>, history: History) -> Infallible {
+pub(super) async fn keep(store: Arc<dyn Store>, config: config::Retention) -> Infallible {
+    let retention = retention(config);
     loop {
-        let before_ms = Timestamp::now().as_millisecond() - i64::from(history.days) * DAY_MS;
-        let more = match store.retain(Retention { before_ms, bytes_max: history.bytes_max }).await {
+        let more = match store.retain(&retention, Timestamp::now().as_millisecond()).await {
             Ok(more) => more,
             Err(error) => {
-                error!(error = format!("{error:#}"), "old readings could not be let go of");
+                error!(error = format!("{error:#}"), "old readings could not be folded or let go of");
                 false
             }
         };
         tokio::time::sleep(if more { BETWEEN } else { EVERY }).await;
+    }
+}
+
+/// What is configured, as the store is told it.
+fn retention(config: config::Retention) -> Retention {
+    let age = |days: u32| i64::from(days) * DAY_MS;
+    let tables = config.tables.into_iter().map(|line| {
+        let (age_max_ms, device_bytes_max) = (line.days.map(age), line.device_bytes_max);
+        (line.table, TableRetention { age_max_ms, device_bytes_max })
+    });
+    Retention {
+        age_max_ms: age(config.days),
+        bytes_max: config.bytes_max,
+        device_bytes_max: config.device_bytes_max,
+        tables: tables.collect(),
     }
 }

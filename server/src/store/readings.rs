@@ -5,6 +5,8 @@ use async_trait::async_trait;
 use deskside_proto::v1::{Reading, TableSchema};
 use uuid::Uuid;
 
+use super::Retention;
+
 /// One reading that was let in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrival {
@@ -23,15 +25,6 @@ pub struct Latest {
     pub reading: Reading,
     /// When it was last found to be unchanged, device's clock; the reading's own time if never.
     pub checked_ms: i64,
-}
-
-/// How much of the past is kept; the latest reading of each table stays whatever its age.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Readings that arrived before this go, server's clock.
-    pub before_ms: i64,
-    /// Bytes at most, compressed; oldest go first.
-    pub bytes_max: u64,
 }
 
 /// What is asked of the past: readings of a table whose look began within a window by the device's clock, both ends included.
@@ -121,6 +114,7 @@ pub trait Readings: Send + Sync {
     /// Which of these (table, hash) are not kept yet.
     async fn schemas_missing(&self, schemas: Vec<(String, u64)>) -> Result<Vec<String>>;
 
-    /// Lets go of what is past its time or its room, a bounded piece at a time. Answers whether there is more to let go of.
-    async fn retain(&self, retention: Retention) -> Result<bool>;
+    /// Does one bounded piece of what keeping is made of: folds what lay loose long enough, lets go of what is past its time or its room,
+    /// gives free room back to the disk. One task alone is to call this. Answers whether there may be more to do.
+    async fn retain(&self, retention: &Retention, now_ms: i64) -> Result<bool>;
 }

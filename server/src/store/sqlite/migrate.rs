@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::arriving;
+
 /// The steps. A step that was released is never edited; a new one takes the next free number.
 const STEPS: &[(u32, &str)] = &[
     (1, include_str!("migrations/0001_devices.sql")),
@@ -15,13 +17,17 @@ const STEPS: &[(u32, &str)] = &[
     (6, include_str!("migrations/0006_probes.sql")),
     (7, include_str!("migrations/0007_fleet.sql")),
     (8, include_str!("migrations/0008_attached.sql")),
+    (9, include_str!("migrations/0009_blocks.sql")),
 ];
+
+/// The step after whose text the readings of before are moved over. Why in the same transaction: a store is of one form or of the other.
+const BLOCKS: u32 = 9;
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
     migrate_to(connection, u32::MAX)
 }
 
-/// The same, up to a step.
+/// As far as a step, which a test may choose.
 pub(super) fn migrate_to(connection: &mut Connection, last: u32) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY) STRICT")?;
@@ -36,6 +42,9 @@ pub(super) fn migrate_to(connection: &mut Connection, last: u32) -> Result<()> {
     );
     for (number, sql) in STEPS.iter().filter(|(number, _sql)| *number <= last && !done.contains(number)) {
         transaction.execute_batch(sql).with_context(|| format!("migration {number}"))?;
+        if *number == BLOCKS {
+            arriving::move_batches(&transaction).context("moving readings over to blocks")?;
+        }
         transaction.execute("INSERT INTO migration VALUES (?1)", [number])?;
     }
     transaction.commit()?;

@@ -3,12 +3,17 @@
 //! Why one writer thread: SQLite has one writer anyway, and gathering what waits into one transaction makes one flush serve many. A write is
 //! answered only after COMMIT, so that what was answered survives a power cut (WAL, synchronous=FULL).
 
+mod arriving;
 mod audit;
 mod collections;
+mod content;
 mod devices;
 mod evidence;
+mod fold;
+mod merge;
 mod migrate;
 mod readings;
+mod retain;
 mod technicians;
 mod tickets;
 mod tokens;
@@ -53,6 +58,8 @@ impl Db {
         let named = || format!("opening the store {}", path.display());
         let mut connection = Connection::open(path).with_context(named)?;
         prepare(&connection).with_context(named)?;
+        // Why first: a file takes this only while it is empty.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").with_context(named)?;
         connection.pragma_update(None, "journal_mode", "WAL").with_context(named)?;
         connection.pragma_update(None, "synchronous", "FULL").with_context(named)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024).with_context(named)?;

@@ -1,5 +1,7 @@
 //! Tests of the store on a real file.
 
+mod keeping;
+mod killed;
 mod windows;
 
 use std::time::Duration;
@@ -109,7 +111,7 @@ async fn a_job_that_fails_leaves_nothing_and_harms_no_other() {
             if n % 2 == 0 {
                 let failed = db.write(|tx| -> Result<()> {
                     tx.execute("DELETE FROM stream", [])?;
-                    tx.execute("DELETE FROM reading", [])?;
+                    tx.execute("DELETE FROM loose", [])?;
                     anyhow::bail!("no")
                 });
                 assert!(failed.await.is_err());
@@ -180,10 +182,10 @@ async fn old_readings_go_and_the_latest_of_each_table_stays() {
     for seq in 1..=10 {
         db.append(device, 1, vec![arrival(seq, seq as i64, "x")], seq as i64 * 100).await.unwrap();
     }
-    while db.retain(Retention { before_ms: 400, bytes_max: u64::MAX }).await.unwrap() {}
-    let times = |readings: Vec<Reading>| readings.into_iter().map(|reading| reading.at_ms).collect::<Vec<_>>();
-    assert_eq!(times(db.history(device, "boot", 0, 100, 100).await.unwrap()), [4, 5, 6, 7, 8, 9, 10]);
-    while db.retain(Retention { before_ms: 0, bytes_max: 0 }).await.unwrap() {}
+    let held = db.history(device, "boot", 0, 100, 100).await.unwrap();
+    assert_eq!(held.into_iter().map(|reading| reading.at_ms).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+    let nothing = Retention { age_max_ms: i64::MAX, bytes_max: 0, device_bytes_max: u64::MAX, ..Retention::default() };
+    while db.retain(&nothing, 2_000).await.unwrap() {}
     assert!(db.history(device, "boot", 0, 100, 100).await.unwrap().is_empty());
     assert_eq!(db.latest(device).await.unwrap().len(), 1);
     assert_eq!(db.greet(device, Greeting { epoch: 1, ..Greeting::default() }, 1).await.unwrap(), 10);

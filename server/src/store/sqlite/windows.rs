@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Context, Result};
-use deskside_proto::v1::{Batch, Reading};
+use anyhow::Result;
+use deskside_proto::v1::Reading;
 use prost::Message;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::merge::Merge;
 use super::{device_no, readings, uuid};
 use crate::store::{Cursor, Latest, Order, Page, Window};
 
@@ -44,60 +45,42 @@ pub(super) fn window(
     after: Option<Cursor>,
     limit: u32,
 ) -> Result<Page<Reading>> {
+    // Why one transaction: readings may be folded between two looks at the file.
+    let moment = connection.unchecked_transaction()?;
     let mut filling = Filling::new(limit);
-    let Some(table) = table_no(connection, &window.table)? else { return Ok(filling.page) };
-    for (no, id) in devices(connection, window.device, after)? {
+    let Some(table) = table_no(&moment, &window.table)? else { return Ok(filling.page) };
+    for (no, id) in devices(&moment, window.device, after)? {
         let after = after.filter(|cursor| cursor.device == no);
-        if one_device(connection, window, (no, id), table, after, &mut filling)?.is_break() {
-            break;
+        let mut merge = Merge::begin(&moment, (no, table), (window.from_ms, window.to_ms), window.order, after)?;
+        while let Some((place, reading)) = merge.next()? {
+            if filling.push(id, place, reading.encoded_len(), reading).is_break() {
+                return Ok(filling.page);
+            }
         }
     }
     Ok(filling.page)
 }
 
-fn one_device(
+/// Of more than `limit`, the newest; oldest first.
+pub(super) fn history(
     connection: &Connection,
-    window: &Window,
-    (no, id): (i64, Uuid),
-    table: i64,
-    after: Option<Cursor>,
-    filling: &mut Filling<Reading>,
-) -> Result<ControlFlow<()>> {
-    let sql = match window.order {
-        Order::OldestFirst => {
-            "SELECT at_ms, block, nth FROM reading WHERE device = ?1 AND table_no = ?2 AND at_ms BETWEEN max(?3, ?5) AND ?4 \
-             AND (at_ms, block, nth) > (?5, ?6, ?7) ORDER BY at_ms, block, nth"
-        }
-        Order::NewestFirst => {
-            "SELECT at_ms, block, nth FROM reading WHERE device = ?1 AND table_no = ?2 AND at_ms BETWEEN ?3 AND min(?4, ?5) \
-             AND (at_ms, block, nth) < (?5, ?6, ?7) ORDER BY at_ms DESC, block DESC, nth DESC"
-        }
-    };
-    let (at_ms, block, nth) = after.map_or_else(
-        || if window.order == Order::OldestFirst { (i64::MIN, -1, -1) } else { (i64::MAX, i64::MAX, i64::MAX) },
-        |cursor| (cursor.at_ms, cursor.epoch, cursor.seq),
-    );
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![no, table, window.from_ms, window.to_ms, at_ms, block, nth])?;
-    let mut open: Option<(i64, Batch)> = None;
-    while let Some(row) = rows.next()? {
-        let (at_ms, block, nth): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let batch = match open.take() {
-            Some((no, batch)) if no == block => batch,
-            _ => readings::unpacked(connection, block)?,
-        };
-        let numbered = batch.readings.get(usize::try_from(nth)?);
-        let reading = numbered.context("a block of the store is shorter than its index")?.reading.clone();
-        open = Some((block, batch));
-        if let Some(reading) = reading {
-            let bytes = reading.encoded_len();
-            let place = Cursor { device: no, at_ms, epoch: block, seq: nth };
-            if filling.push(id, place, bytes, reading).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
+    device: Uuid,
+    table: &str,
+    span: (i64, i64),
+    limit: u32,
+) -> Result<Vec<Reading>> {
+    let moment = connection.unchecked_transaction()?;
+    let no = device_no(&moment, device)?;
+    let Some(table) = table_no(&moment, table)? else { return Ok(Vec::new()) };
+    let mut merge = Merge::begin(&moment, (no, table), span, Order::NewestFirst, None)?;
+    let mut readings = Vec::new();
+    while readings.len() < limit as usize
+        && let Some((_place, reading)) = merge.next()?
+    {
+        readings.push(reading);
     }
-    Ok(ControlFlow::Continue(()))
+    readings.reverse();
+    Ok(readings)
 }
 
 pub(super) fn latest_all(
@@ -125,8 +108,10 @@ pub(super) fn latest_all(
 
 pub(super) fn held_since(connection: &Connection, device: Uuid, table: &str) -> Result<Option<i64>> {
     let Some(table) = table_no(connection, table)? else { return Ok(None) };
-    let mut statement =
-        connection.prepare_cached("SELECT min(at_ms) FROM reading WHERE device = ?1 AND table_no = ?2")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT min(at_ms) FROM (SELECT min(at_ms) AS at_ms FROM loose WHERE device = ?1 AND table_no = ?2 \
+         UNION ALL SELECT min(at_ms) FROM block WHERE device = ?1 AND table_no = ?2)",
+    )?;
     Ok(statement.query_row(params![device_no(connection, device)?, table], |row| row.get(0))?)
 }
 
