@@ -150,7 +150,7 @@ impl Source for Shelf {
         };
         let runs = self.runs(schema)?;
         if runs.is_empty() {
-            scan.notes.say(&scan.table, "not in what is asked");
+            scan.notes.say(&scan.table, "nothing of it is held here");
         }
         let is_state = !matches!(schema.kind(), Kind::Event | Kind::Sample);
         let mut found = Vec::new();

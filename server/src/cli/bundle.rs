@@ -93,6 +93,15 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// A file of it, to be read line by line; its size first, unpacked.
+    pub(super) fn lines(&mut self, name: &str) -> anyhow::Result<(u64, impl io::BufRead + '_)> {
+        let entry = self.archive.by_name(name)?;
+        let size = entry.size();
+        Ok((size, io::BufReader::new(entry.take(size))))
+    }
+}
+
 /// A name that leads nowhere but into the folder it is unpacked to; anything else is refused, not mended.
 pub(super) fn safe_name(name: &str) -> anyhow::Result<String> {
     let plain = |component: Component| matches!(component, Component::Normal(_));

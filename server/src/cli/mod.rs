@@ -17,17 +17,21 @@ mod config;
 mod connect;
 mod decode;
 mod devices;
+mod diff;
 mod digest;
 mod evidence;
 mod log;
 mod login;
 mod logs;
 mod probe;
+mod query;
 mod screen;
 mod section;
 mod shape;
 mod sheet;
+mod shell;
 mod signatures;
+mod sql;
 mod tables;
 mod tickets;
 mod trouble;
@@ -65,6 +69,15 @@ enum Command {
     Probe(probe::Probe),
     /// Capture packets of a device for a ticket.
     Capture(capture::Capture),
+    /// Ask in SQL: one device, the whole fleet, a ticket's evidence, or a bundle in a file.
+    Sql(Box<sql::Sql>),
+    /// A prompt for questions in SQL, with completion, history and watching.
+    Shell(Box<shell::Shell>),
+    /// Questions that have a name: those of this release for the diagnoses, and your own.
+    #[command(subcommand)]
+    Query(query::Query),
+    /// What changed on a device between two times, or what differs between two devices.
+    Diff(diff::Diff),
     /// A device's log, live, until Ctrl-C.
     Tail(tables::Tail),
     /// A device's log around a time, or between two.
@@ -116,6 +129,9 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
         Command::Login(login) => return login.run(&folder, screen).await,
         Command::Decode(decode) => return decode.run(screen),
         Command::Log(log) => return log.run(&folder, screen).await,
+        Command::Sql(sql) => return sql.run(&folder, screen).await,
+        Command::Shell(shell) => return shell.run(&folder, screen).await,
+        Command::Query(query) => return query.run(&folder, screen).await,
         other => other,
     };
     let desk = connect::open(&config::read(&folder)?).await?;
@@ -125,7 +141,7 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
 impl Command {
     async fn run(self, desk: Desk, screen: Screen) -> anyhow::Result<()> {
         match self {
-            Self::Login(_) | Self::Decode(_) | Self::Log(_) => Ok(()),
+            Self::Login(_) | Self::Decode(_) | Self::Log(_) | Self::Sql(_) | Self::Shell(_) | Self::Query(_) => Ok(()),
             Self::Signatures(signatures) => signatures.run(desk, screen).await,
             Self::Devices => devices::list(desk, screen).await,
             Self::Device(one) => one.run(desk, screen).await,
@@ -143,6 +159,7 @@ impl Command {
             Self::Recipes => collect::recipes(desk, screen).await,
             Self::Attach(attach) => attach.run(desk, screen).await,
             Self::Evidence(evidence) => evidence.run(desk, screen).await,
+            Self::Diff(diff) => diff.run(desk, screen).await,
         }
     }
 }

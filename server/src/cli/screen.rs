@@ -76,6 +76,12 @@ impl Line {
     }
 }
 
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// Standard output, and the moment that ages are counted from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Screen {
@@ -93,6 +99,16 @@ impl Screen {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         Self { json, now_ms, width: Table::new().width(), colours: AutoStream::choice(&io::stdout()) }
+    }
+
+    /// Where text goes that comes bit by bit; colours are taken out where the output is no terminal.
+    pub(super) fn out(self) -> AutoStream<io::Stdout> {
+        AutoStream::new(io::stdout(), self.colours)
+    }
+
+    /// Columns of the terminal; none where the output is no terminal.
+    pub(super) fn width(self) -> Option<usize> {
+        self.width.map(usize::from)
     }
 
     fn write(self, text: fmt::Arguments<'_>) -> io::Result<()> {
