@@ -12,6 +12,7 @@ pub mod probes;
 pub mod rows;
 pub mod show;
 pub mod sql;
+pub mod xz;
 
 /// What stands before a policy's bytes where they are signed, so that the signature fits nothing else that the authority signs.
 pub const POLICY_SIGNED: &[u8] = b"deskside policy v1\0";

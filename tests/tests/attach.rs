@@ -66,11 +66,15 @@ fn an_exported_windows_log_is_attached_and_asked() {
 fn what_a_mac_and_a_text_log_say_is_asked_packed_or_not() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, desk) = open(folder.path());
-    let lines = folder.path().join("app.log");
-    fs::write(&lines, "Nov 22 01:10:57 desk7 app[7]: ERROR no space left on device\n").unwrap();
-    assert!(Command::new("gzip").arg(&lines).status().unwrap().success());
-    for (path, word) in [(recorded("macos.ndjson"), "printhelper"), (folder.path().join("app.log.gz"), "no space left")]
-    {
+    let mut logs = vec![(recorded("macos.ndjson"), "printhelper")];
+    for (packer, end) in [("gzip", "gz"), ("xz", "xz"), ("bzip2", "bz2"), ("zstd", "zst")] {
+        let lines = folder.path().join("app.log");
+        fs::write(&lines, format!("Nov 22 01:10:57 desk7 app[7]: ERROR no space left on {packer}\n")).unwrap();
+        assert!(Command::new(packer).arg(&lines).stderr(Stdio::null()).status().unwrap().success());
+        fs::remove_file(&lines).ok();
+        logs.push((folder.path().join(format!("app.log.{end}")), "ERROR no space left on"));
+    }
+    for (path, word) in logs {
         let item = desk.json(&["attach", "1", text(&path)]).unwrap();
         let log = desk.says(&["log", "--evidence", item["evidence"]["id"].as_str().unwrap()]).unwrap();
         assert!(log.contains(word), "{log}");

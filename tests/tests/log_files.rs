@@ -16,8 +16,17 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     path.with_file_name(format!("{}{end}", path.file_name().unwrap_or_default().to_string_lossy()))
 }
 
-fn gzip(path: &Path) -> anyhow::Result<()> {
-    ensure!(Command::new("gzip").arg(path).status()?.success(), "gzip failed");
+/// What packs rotated files, in turn.
+const PACKERS: [&str; 4] = ["gzip", "xz", "bzip2", "zstd"];
+
+fn pack(path: &Path, round: usize) -> anyhow::Result<()> {
+    // Rounds 2, 4, 7, 9, 12 and 14 pack.
+    let packer = PACKERS[round * 2 / 5 % PACKERS.len()];
+    let mut command = Command::new(packer);
+    if packer == "zstd" {
+        command.args(["--quiet", "--rm"]);
+    }
+    ensure!(command.arg(path).status()?.success(), "{packer} failed");
     Ok(())
 }
 
@@ -36,13 +45,13 @@ fn rotate(log: &Path, round: usize) -> anyhow::Result<()> {
         2 => {
             fs::rename(log, &aside)?;
             File::create(log)?;
-            gzip(&aside)?;
+            pack(&aside, round)?;
         }
         3 => fs::rename(log, aside)?,
         _ => {
             fs::copy(log, &aside)?;
             File::options().write(true).open(log)?.set_len(0)?;
-            gzip(&aside)?;
+            pack(&aside, round)?;
         }
     }
     Ok(())

@@ -28,12 +28,14 @@ mod lines;
 mod look;
 mod origin;
 mod patterns;
+mod permitted;
 mod rotated;
 #[cfg(test)]
 mod rotation_tests;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod unfold;
 mod watch;
 
 /// Longest text of one event; what is longer is cut and marked with its real size.
@@ -68,6 +70,11 @@ pub struct Config {
     /// Logs of which more is to be said than their names; they are followed too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
+    /// What the server's policy may never have followed: files, and folders with all that is below them; `*` stands for any part of a name.
+    pub forbidden: Vec<String>,
+    /// What the policy in force names when following begins. No setting: it is the server's word.
+    #[serde(skip)]
+    pub named: Vec<Source>,
     /// Lines a second that each log may give for long; more are counted and left out.
     pub lines_per_s_max: u32,
     /// Lines that may come at once before that.
@@ -116,6 +123,9 @@ impl Default for Config {
             kernel_ring: "/dev/kmsg".into(),
             audit: false,
             sources: Vec::new(),
+            // Why the people's own folders: what they write there is theirs. The others hold secrets, or are no logs.
+            forbidden: owned(&["/home", "/root", "/etc", "/proc", "/sys", "/dev", "/run", "/boot"]),
+            named: Vec::new(),
             lines_per_s_max: 200,
             lines_at_once_max: 5_000,
             first_minutes: 60,
@@ -170,6 +180,11 @@ impl Follower {
         sink: mpsc::Sender<Lines>,
     ) -> anyhow::Result<Self> {
         Ok(Self { waker: follow::start(config, positions, sink)? })
+    }
+
+    /// From now on the server's policy names these, and no others.
+    pub fn name(&self, sources: Vec<Source>) {
+        self.waker.name(sources);
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct LogFile {
     first: Option<(u64, i64)>,
     last_ms: Option<i64>,
     unreadable: Option<String>,
+    /// What may be missing.
+    lost: Option<String>,
 }
 
 impl LogFile {
@@ -73,6 +75,7 @@ impl LogFile {
             first: None,
             last_ms: None,
             unreadable: None,
+            lost: None,
         }
     }
 
@@ -112,15 +115,17 @@ impl LogFile {
             log.restart(offset);
             return (log, None);
         }
-        if let Some(old) = rotated::find(&log.path, &log.patterns, &id, offset) {
+        let sought = rotated::find(&log.path, &log.patterns, &id, offset);
+        if let Some(old) = sought.found {
             log.queue_newer(&old);
             log.begin(old, offset);
             return (log, None);
         }
-        let lost = format!(
+        let mut lost = format!(
             "{} was rotated or emptied while it was not followed; what stood at its end may be missing",
             log.path.display()
         );
+        lost.extend(sought.refused.map(|refused| format!("; {refused}")));
         (log, (offset > 0).then_some(lost))
     }
 
@@ -144,9 +149,9 @@ impl LogFile {
         self.joiner.waits()
     }
 
-    /// Why the file cannot be read, once.
+    /// Why the file cannot be read, or what of it is missing, once.
     pub(super) fn complaint(&mut self) -> Option<String> {
-        self.unreadable.take()
+        self.unreadable.take().or_else(|| self.lost.take())
     }
 
     /// How far another file has been read as a part of this log; absent where it is none.
@@ -274,7 +279,11 @@ impl LogFile {
         if !at_path || open.is(&id, offset) {
             return;
         }
-        if let Some(copy) = rotated::find(&self.path, &self.patterns, &id, offset) {
+        let sought = rotated::find(&self.path, &self.patterns, &id, offset);
+        if let Some(refused) = sought.refused.filter(|_refused| sought.found.is_none()) {
+            self.lost = Some(format!("what stood at the end of {} may be missing; {refused}", self.path.display()));
+        }
+        if let Some(copy) = sought.found {
             self.queue_newer(&copy);
             let partial = std::mem::take(&mut self.splitter);
             let (joiner, handed) = (std::mem::take(&mut self.joiner), self.handed);

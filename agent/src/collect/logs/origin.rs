@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
 use ring::digest;
+
+use super::unfold::{Form, unfold};
 
 /// First bytes of a file by which it is known again.
 pub(super) const MARK_BYTES: u64 = 256;
@@ -14,8 +15,6 @@ pub(super) const MARK_BYTES: u64 = 256;
 const MARK_BYTES_MIN: u64 = 64;
 /// Bytes that a compressed file may unfold to; what comes behind is left out and told.
 const UNFOLDED_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-/// Largest window of a zstd file, as a power of two: what the decoder has to hold in memory.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Bytes passed over at once.
 const SKIP_BYTES: usize = 16 * 1024;
 
@@ -43,19 +42,13 @@ impl FileId {
     }
 }
 
-/// How a file is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Plain,
-    Gzip,
-    Zstd,
-}
-
 /// An open file.
 pub(super) struct Origin {
     file: File,
     form: Form,
     unfolding: Option<Unfolding>,
+    /// Why its first bytes cannot be read.
+    refused: Option<String>,
     pub(super) id: FileId,
 }
 
@@ -73,8 +66,8 @@ impl Origin {
             return Err(io::Error::other("it is no regular file"));
         }
         let id = FileId { device: facts.dev(), inode: facts.ino(), mark_bytes: 0, mark: 0 };
-        let form = form(&file, path);
-        let mut origin = Self { file, form, unfolding: None, id };
+        let form = Form::of(&file, path);
+        let mut origin = Self { file, form, unfolding: None, refused: None, id };
         origin.learn();
         Ok(origin)
     }
@@ -82,6 +75,16 @@ impl Origin {
     /// It is compressed, and read so.
     pub(super) fn is_packed(&self) -> bool {
         self.form != Form::Plain
+    }
+
+    /// Gives back the memory of what unfolds it, until it is read again.
+    pub(super) fn rest(&mut self) {
+        self.unfolding = None;
+    }
+
+    /// Why its first bytes cannot be read, where they cannot.
+    pub(super) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     pub(super) fn facts(&self) -> io::Result<Metadata> {
@@ -140,10 +143,15 @@ impl Origin {
     pub(super) fn first(&mut self, bytes: u64) -> Vec<u8> {
         let mut first = vec![0; bytes.min(MARK_BYTES) as usize];
         let mut got = 0;
-        while got < first.len()
-            && let Ok(more @ 1..) = self.read_at(first.get_mut(got..).unwrap_or_default(), got as u64)
-        {
-            got += more;
+        while got < first.len() {
+            match self.read_at(first.get_mut(got..).unwrap_or_default(), got as u64) {
+                Ok(0) => break,
+                Ok(more) => got += more,
+                Err(error) => {
+                    self.refused = Some(error.to_string());
+                    break;
+                }
+            }
         }
         first.truncate(got);
         first
@@ -183,42 +191,6 @@ impl Origin {
             Form::Plain => self.file.metadata().is_ok_and(|facts| facts.len() >= offset),
             _ => matches!(self.pass_to(offset), Ok(true)),
         }
-    }
-}
-
-/// A name says how it is compressed, and so do the first bytes. Why both: a log may begin with anything.
-fn form(file: &File, path: &Path) -> Form {
-    let mut first = [0; 4];
-    let got = file.read_at(&mut first, 0).unwrap_or_default();
-    let first = first.get(..got).unwrap_or_default();
-    match path.extension().and_then(|end| end.to_str()) {
-        Some("gz") if first.starts_with(&[0x1f, 0x8b]) => Form::Gzip,
-        Some("zst") if first == [0x28, 0xb5, 0x2f, 0xfd] => Form::Zstd,
-        _ => Form::Plain,
-    }
-}
-
-fn unfold(file: &File, form: Form) -> io::Result<Box<dyn Read + Send>> {
-    let from = Whole { file: file.try_clone()?, at: 0 };
-    if form == Form::Zstd {
-        let mut decoder = zstd::stream::read::Decoder::new(from)?;
-        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-        return Ok(Box::new(decoder));
-    }
-    Ok(Box::new(MultiGzDecoder::new(from)))
-}
-
-/// A file from its start. Why: clones of an open file share one place in it.
-struct Whole {
-    file: File,
-    at: u64,
-}
-
-impl Read for Whole {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let got = self.file.read_at(into, self.at)?;
-        self.at += got as u64;
-        Ok(got)
     }
 }
 

@@ -22,7 +22,7 @@ const LISTINGS_MAX: usize = 3;
 /// What rotation adds to names once it has compressed a file.
 const PACKED: [&str; 5] = ["gz", "zst", "xz", "bz2", "lz4"];
 /// Of these, what is read.
-const UNPACKED: [&str; 2] = ["gz", "zst"];
+const UNPACKED: [&str; 4] = ["gz", "zst", "xz", "bz2"];
 
 /// Which files are logs of their own, and how each is read.
 #[derive(Debug, Default)]
@@ -58,8 +58,17 @@ impl Patterns {
     }
 }
 
+/// What was sought among rotated files.
+pub(super) struct Sought {
+    /// The file, if it is among them.
+    pub(super) found: Option<Origin>,
+    /// Which of them could not be read, and why; what was sought may be in there.
+    pub(super) refused: Option<String>,
+}
+
 /// The rotated file that a place in it is known of: the same file renamed, or a copy of it, compressed or not.
-pub(super) fn find(path: &Path, patterns: &Patterns, id: &FileId, offset: u64) -> Option<Origin> {
+pub(super) fn find(path: &Path, patterns: &Patterns, id: &FileId, offset: u64) -> Sought {
+    let mut refused = None;
     let mut copies = Vec::new();
     for (candidate, facts) in beside(path) {
         let same = id.is_file(&facts);
@@ -68,13 +77,17 @@ pub(super) fn find(path: &Path, patterns: &Patterns, id: &FileId, offset: u64) -
         }
         let Some(mut origin) = open(&candidate) else { continue };
         if origin.is(id, offset) {
-            return Some(origin);
+            return Sought { found: Some(origin), refused: None };
         }
         if origin.is_copy(id, offset) {
+            origin.rest();
             copies.push((written(&facts), origin));
+        } else if let Some(why) = origin.refused() {
+            refused = Some(format!("{} cannot be read: {why}", candidate.display()));
         }
     }
-    copies.into_iter().max_by_key(|(written, _origin)| *written).map(|(_written, origin)| origin)
+    let latest = copies.into_iter().max_by_key(|(written, _origin)| *written);
+    Sought { found: latest.map(|(_written, origin)| origin), refused }
 }
 
 /// Files of a log that were written after another one, oldest first, and what is at its path. Why that is opened first: whatever rotation
@@ -91,6 +104,8 @@ pub(super) fn newer(path: &Path, patterns: &Patterns, than: &Origin) -> Vec<Orig
         }
         let Some(mut origin) = open(&candidate) else { continue };
         if !origin.is_same(&than.id) {
+            // Why: many may wait, and each decoder holds its window.
+            origin.rest();
             newer.push((written(&facts), candidate, origin));
         }
     }
@@ -203,12 +218,14 @@ mod tests {
             "app-2026-11-22.log",
             "app.log.old",
             "app-2026-11-22T01.log.gz",
+            "app.log.3.xz",
+            "app.log-20261122.bz2",
             "app.1.log",
             "app.log.gz",
         ] {
             assert!(of(&format!("/l/{name}")), "{name}");
         }
-        for name in ["app-errors.log", "application.log", "other.log.1", "app.log.1.bz2", "app.txt", "apps.log"] {
+        for name in ["app-errors.log", "application.log", "other.log.1", "app.log.1.lz4", "app.txt", "apps.log"] {
             assert!(!of(&format!("/l/{name}")), "{name}");
         }
         assert!(!is_rotated(Path::new("/l/own.log"), &patterns, Path::new("/l/own-1.log")), "a log of its own");

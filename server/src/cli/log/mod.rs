@@ -22,7 +22,7 @@ mod windows;
 /// Longest text of one entry; what is longer is cut and marked with its real size.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
-/// A log of another system, a file or attached to a ticket: a Windows event log (.evtx), macOS' `log show --style ndjson`, or text; packed with gzip too.
+/// A log of another system, a file or attached to a ticket: a Windows event log (.evtx), macOS' `log show --style ndjson`, or text; packed with gzip, xz, bzip2 or zstd too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Log {
     /// The file.

@@ -1,10 +1,12 @@
-//! Opens a log file and tells its form by its content; what is packed with gzip is unpacked beside, within a bound.
+//! Opens a log file and tells its form by its content; what is packed is unpacked beside, within a bound.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use bzip2::read::MultiBzDecoder;
+use deskside_proto::xz::Xz;
 use flate2::read::MultiGzDecoder;
 
 use super::super::trouble::Trouble;
@@ -16,6 +18,12 @@ const UNPACKED_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 const HEAD_BYTES: usize = 16 * 1024;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
+const XZ: &[u8] = b"\xfd7zXZ\0";
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+const BZIP2: &[u8] = b"BZh";
+
+/// Largest dictionary of an xz file; `xz -9` has one of 64 MiB.
+const XZ_DICTIONARY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Who wrote a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +60,9 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Opened> {
 
 /// The same of a file that is open, whatever lies behind it.
 pub(super) fn known(mut file: File, name: &str) -> anyhow::Result<Opened> {
-    if head(&mut file)?.starts_with(GZIP) {
-        file = unpack(file, UNPACKED_BYTES_MAX).with_context(|| format!("unpacking {name}"))?;
+    let begin = head(&mut file)?;
+    if [GZIP, XZ, ZSTD, BZIP2].iter().any(|magic| begin.starts_with(magic)) {
+        file = unpack(&begin, file, UNPACKED_BYTES_MAX).with_context(|| format!("unpacking {name}"))?;
     }
     let form = form(&head(&mut file)?).map_err(|(what, advice)| Trouble::new(format!("{name} {what}"), advice))?;
     Ok(Opened { file, form })
@@ -66,21 +75,34 @@ fn head(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn unpack(packed: impl Read, bytes_max: u64) -> anyhow::Result<File> {
+/// What unpacks a file that begins so.
+fn unpacker<'a>(begin: &[u8], packed: impl Read + 'static) -> anyhow::Result<Box<dyn Read + 'a>> {
+    Ok(if begin.starts_with(XZ) {
+        Box::new(Xz::new(packed, XZ_DICTIONARY_BYTES_MAX))
+    } else if begin.starts_with(ZSTD) {
+        Box::new(zstd::stream::read::Decoder::new(packed)?)
+    } else if begin.starts_with(BZIP2) {
+        Box::new(MultiBzDecoder::new(packed))
+    } else {
+        Box::new(MultiGzDecoder::new(packed))
+    })
+}
+
+fn unpack(begin: &[u8], packed: impl Read + 'static, bytes_max: u64) -> anyhow::Result<File> {
     let mut file = tempfile::tempfile().context("making a temporary file")?;
-    let mut content = MultiGzDecoder::new(packed);
+    let mut content = unpacker(begin, packed)?;
     let mut buffer = vec![0; 64 * 1024];
     let mut bytes = 0;
     loop {
         // A packed file that ends too early still gives what stood before; its end is told as an error, since nobody can say what is missing.
-        let read = content.read(&mut buffer).context("its gzip is damaged or cut")?;
+        let read = content.read(&mut buffer).context("it is damaged or cut")?;
         if read == 0 {
             break;
         }
         bytes += read as u64;
         if bytes > bytes_max {
             let what = format!("it becomes larger than {} MiB", bytes_max / 1024 / 1024);
-            return Err(Trouble::new(what, "unpack it with gunzip, and cut out the part that matters").into());
+            return Err(Trouble::new(what, "unpack it, and cut out the part that matters").into());
         }
         file.write_all(buffer.get(..read).unwrap_or_default())?;
     }
@@ -93,11 +115,11 @@ fn form(head: &[u8]) -> Result<Form, (&'static str, &'static str)> {
     const OTHERS: [(usize, &[u8], &str, &str); 8] = [
         (4, b"LfLe", "is an .evt of Windows XP", "open it in Event Viewer and save it as .evtx"),
         (0, b"LPKSHHRH", "is a journal of systemd", "`journalctl --file FILE > TEXT`, then `deskside log TEXT`"),
-        (0, GZIP, "is packed with gzip twice", "unpack it first"),
+        (0, GZIP, "is packed twice", "unpack it first"),
         (0, b"PK\x03\x04", "is a zip archive", "unpack it first"),
-        (0, b"\xfd7zXZ\0", "is packed with xz", "unpack it first"),
-        (0, b"\x28\xb5\x2f\xfd", "is packed with zstd", "unpack it first"),
-        (0, b"BZh", "is packed with bzip2", "unpack it first"),
+        (0, XZ, "is packed twice", "unpack it first"),
+        (0, ZSTD, "is packed twice", "unpack it first"),
+        (0, BZIP2, "is packed twice", "unpack it first"),
         (0, b"\xff\xfe", "is UTF-16", "`iconv -f UTF-16 -t UTF-8 FILE > TEXT`, then `deskside log TEXT`"),
     ];
     if head.starts_with(b"ElfFile\0") {
@@ -111,7 +133,7 @@ fn form(head: &[u8]) -> Result<Form, (&'static str, &'static str)> {
     if head.contains(&0) {
         return Err((
             "is no log that is known: it is not text",
-            ".evtx, macOS' ndjson and text are read, packed with gzip or not",
+            ".evtx, macOS' ndjson and text are read, packed or not",
         ));
     }
     let says = |name: &[u8]| head.windows(name.len()).any(|window| window == name);
@@ -158,14 +180,15 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_unpacked_within_a_bound() {
-        let mut file = unpack(packed(b"one\n").as_slice(), 4).unwrap();
+        let unpack = |packed: Vec<u8>, most| unpack(GZIP, io::Cursor::new(packed), most);
+        let mut file = unpack(packed(b"one\n"), 4).unwrap();
         assert_eq!(head(&mut file).unwrap(), b"one\n");
         let bomb = packed(&vec![0; 8 * 1024 * 1024]);
         assert!(bomb.len() < 100_000);
-        assert!(unpack(bomb.as_slice(), 1024 * 1024).unwrap_err().to_string().contains("larger than 1 MiB"));
+        assert!(unpack(bomb, 1024 * 1024).unwrap_err().to_string().contains("larger than 1 MiB"));
         let whole = packed(b"one\n");
         for cut in 2..whole.len() {
-            assert!(unpack(&whole[..cut], 4).is_err(), "{cut}");
+            assert!(unpack(whole[..cut].to_vec(), 4).is_err(), "{cut}");
         }
     }
 }
