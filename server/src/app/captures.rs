@@ -102,6 +102,7 @@ mod tests {
                 recipe: String::new(),
                 tables: vec!["routes".into()],
                 probes: probes.iter().map(|probe| (*probe).to_owned()).collect(),
+                around_ms: None,
                 before_s: 1,
                 after_s: 0,
                 expires_s: EXPIRES_S,

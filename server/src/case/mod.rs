@@ -44,7 +44,9 @@ pub struct Asked {
     pub tables: Vec<String>,
     /// Probes: name and arguments, separated by blanks.
     pub probes: Vec<String>,
-    /// How far back, in seconds.
+    /// Around this time, server's clock; none for now.
+    pub around_ms: Option<i64>,
+    /// How far back from then, in seconds.
     pub before_s: u64,
     /// How far ahead, in seconds.
     pub after_s: u64,
@@ -62,6 +64,7 @@ impl Asked {
             recipe: recipe.name.clone(),
             tables: recipe.tables.clone(),
             probes: recipe.probes.clone(),
+            around_ms: None,
             before_s: recipe.before_s,
             after_s: recipe.after_s,
             expires_s: EXPIRES_S,
@@ -71,7 +74,8 @@ impl Asked {
 
     fn collection(&self, ticket: u64, now_ms: i64) -> Collection {
         let ms = |seconds: u64, most: u64| seconds.min(most).cast_signed() * 1_000;
-        let to_ms = now_ms + ms(self.after_s, WINDOW_S_MAX);
+        let around_ms = self.around_ms.unwrap_or(now_ms);
+        let to_ms = around_ms + ms(self.after_s, WINDOW_S_MAX);
         Collection {
             id: Uuid::new_v4(),
             ticket,
@@ -81,10 +85,10 @@ impl Asked {
             recipe: self.recipe.clone(),
             tables: self.tables.clone(),
             probes: self.probes.clone(),
-            from_ms: now_ms - ms(self.before_s, WINDOW_S_MAX),
+            from_ms: around_ms - ms(self.before_s, WINDOW_S_MAX),
             to_ms,
             asked_ms: now_ms,
-            expires_ms: to_ms + ms(self.expires_s, EXPIRES_S_MAX),
+            expires_ms: to_ms.max(now_ms) + ms(self.expires_s, EXPIRES_S_MAX),
             ended_ms: 0,
             asked_by: self.asked_by.clone(),
             attempts: 0,

@@ -20,6 +20,7 @@ fn asked(tables: &[&str]) -> Collection {
         recipe: String::new(),
         tables: tables.iter().map(ToString::to_string).collect(),
         probes: Vec::new(),
+        around_ms: None,
         before_s: 3_600,
         after_s: 60,
         expires_s: 86_400,

@@ -36,6 +36,12 @@ pub(super) struct Collect {
     /// How long to go on from now [default: the recipe's].
     #[arg(long, value_parser = when::seconds, value_name = "TIME")]
     after: Option<u64>,
+    /// Around a fault and not up to now: "-2h", "14:00", "yesterday 10:00", "2026-03-01 14:00", RFC 3339; --before and --after count from it.
+    #[arg(long, value_parser = when::moment, allow_hyphen_values = true, value_name = "TIME")]
+    around: Option<i64>,
+    /// How far before and after that time.
+    #[arg(long, value_parser = when::seconds, value_name = "TIME", default_value = "10m", requires = "around")]
+    window: u64,
     /// Give up if the device has not answered by then.
     #[arg(long, value_parser = when::seconds, value_name = "TIME")]
     expires: Option<u64>,
@@ -46,14 +52,16 @@ pub(super) struct Collect {
 
 impl Collect {
     pub(super) async fn run(self, mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
+        let window = self.around.map(|_time| self.window);
         let request = CollectRequest {
             device: self.device,
             ticket: self.ticket,
             recipe: self.recipe,
             tables: self.tables,
             probes: self.probes,
-            before_s: self.before.unwrap_or_default(),
-            after_s: self.after.unwrap_or_default(),
+            before_s: self.before.or(window).unwrap_or_default(),
+            after_s: self.after.or(window).unwrap_or_default(),
+            around_ms: self.around.unwrap_or_default(),
             expires_s: self.expires.unwrap_or_default(),
         };
         let asked = desk.collect(request).await?.into_inner();

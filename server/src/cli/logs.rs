@@ -19,7 +19,7 @@ pub(super) struct Logs {
     /// Id, beginning of it, or host name.
     device: String,
     /// Around this time, by the device's clock: "-2h", "14:00", "yesterday 10:00", "2026-03-01 14:00", RFC 3339.
-    #[arg(long, value_parser = when::moment, allow_hyphen_values = true, value_name = "TIME", conflicts_with = "since")]
+    #[arg(long, visible_alias = "around", value_parser = when::moment, allow_hyphen_values = true, value_name = "TIME", conflicts_with = "since")]
     at: Option<i64>,
     /// How far before and after that time.
     #[arg(long, value_parser = when::seconds, value_name = "TIME", default_value = "10m")]

@@ -105,7 +105,24 @@ impl Desk {
         asked.before_s = or(request.before_s, asked.before_s);
         asked.after_s = or(request.after_s, asked.after_s);
         asked.expires_s = or(request.expires_s, EXPIRES_S);
+        asked.around_ms = Self::around(request)?;
         Ok(asked)
+    }
+
+    /// The time around which evidence is asked for, where it is not now.
+    fn around(request: &CollectRequest) -> Result<Option<i64>, Status> {
+        let (around_ms, now_ms) = (request.around_ms, now_ms());
+        if around_ms == 0 {
+            return Ok(None);
+        }
+        if around_ms > now_ms {
+            return Err(Status::invalid_argument("the time lies ahead; --after waits for what is to come"));
+        }
+        if around_ms < 0 || now_ms - around_ms > WINDOW_S_MAX.cast_signed() * 1_000 {
+            let days = WINDOW_S_MAX / 86_400;
+            return Err(Status::invalid_argument(format!("the time is over {days} days ago; name a later one")));
+        }
+        Ok(Some(around_ms))
     }
 
     pub(super) async fn call_off(&self, caller: &Caller, id: &str) -> Result<v1::Collection, Status> {

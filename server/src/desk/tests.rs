@@ -250,6 +250,8 @@ async fn what_is_too_long_or_out_of_bounds_is_refused() {
     let ask = CollectRequest { device: "desk-7".into(), ticket: number, ..CollectRequest::default() };
     let wrong = [
         CollectRequest { before_s: u64::MAX, ..ask.clone() },
+        CollectRequest { around_ms: now_ms() + 60_000, ..ask.clone() },
+        CollectRequest { around_ms: 1, ..ask.clone() },
         CollectRequest { recipe: "pc-is-slow".into(), tables: vec!["os".into()], ..ask.clone() },
         CollectRequest { tables: vec!["os".into(); 65], ..ask.clone() },
     ];
@@ -407,6 +409,24 @@ async fn a_collection_is_called_off_by_the_beginning_of_its_id() {
     assert_eq!((ended.state.as_str(), ended.parts[0].reason.as_str()), ("cancelled", "cancelled by technician"));
     let kept = house.store.collection(collection.id.parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(kept.parts.len(), 1);
+}
+
+#[tokio::test]
+async fn evidence_is_asked_for_around_a_fault() {
+    let house = House::open().await;
+    let mut client = house.client("technician").await;
+    let (number, around_ms) = (ticket(&mut client).await, now_ms() - 7_200_000);
+    let ask = CollectRequest {
+        device: "desk-7".into(),
+        ticket: number,
+        around_ms,
+        before_s: 600,
+        after_s: 300,
+        ..Default::default()
+    };
+    let collection = client.collect(ask).await.unwrap().into_inner();
+    assert_eq!((collection.from_ms, collection.to_ms), (around_ms - 600_000, around_ms + 300_000));
+    assert!(collection.expires_ms > now_ms(), "it waits for the device from now on");
 }
 
 #[tokio::test]

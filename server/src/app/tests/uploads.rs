@@ -22,6 +22,7 @@ async fn asked(world: &World, agent: &Agent) -> Uuid {
         recipe: String::new(),
         tables: Vec::new(),
         probes: Vec::new(),
+        around_ms: None,
         before_s: 60,
         after_s: 0,
         expires_s: 600,
