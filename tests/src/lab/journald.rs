@@ -93,6 +93,13 @@ impl Journald {
         until("a journal was archived", || Ok(self.files()?.len() > before))
     }
 
+    /// Removes what is archived, as `journalctl --vacuum-files=1` does.
+    pub fn vacuum(&self) -> anyhow::Result<()> {
+        let files = self.files()?;
+        let archived = files.iter().filter(|path| path.to_string_lossy().contains('@'));
+        archived.into_iter().try_for_each(fs::remove_file).context("removing archived journals")
+    }
+
     /// Ends it without a chance to close its files, and starts it again.
     pub fn crash(&mut self) -> anyhow::Result<()> {
         self.process.kill().context("killing journald")?;

@@ -38,6 +38,8 @@ pub(super) struct Journals {
     /// file takes the name.
     done: BTreeMap<PathBuf, u64>,
     readable: bool,
+    /// Some files may not be read.
+    denied: bool,
     /// What the kernel's audit says counts too.
     audit: bool,
 }
@@ -65,6 +67,7 @@ impl Journals {
             open: Vec::new(),
             done: BTreeMap::new(),
             readable: false,
+            denied: false,
             audit,
         }
     }
@@ -101,6 +104,7 @@ impl Journals {
                 self.done.insert(path, inode);
             }
         }
+        self.denied |= denied > 0;
         if denied > 0 {
             let need = "the agent's user needs the group systemd-journal";
             wrong.push(format!("{denied} journal files are not read: permission denied; {need}"));
@@ -204,6 +208,13 @@ impl Journals {
         // An archived copy of what has been read, or a number that came twice.
         if self.marks.get(&journald).is_some_and(|mark| entry.seqnum <= *mark) {
             return;
+        }
+        // A journald numbers its entries without gaps: where a file begins further on, the files before it are gone.
+        let removed = self.marks.get(&journald).map_or(0, |mark| entry.seqnum - mark - 1);
+        if removed > 0 && open.file.head.head_seqnum == entry.seqnum && !self.denied {
+            wrong.push(format!(
+                "{removed} entries of the journal were removed (rotation or vacuum) before they were read"
+            ));
         }
         self.marks.insert(journald, entry.seqnum);
         self.read_to_us = self.read_to_us.max(entry.realtime_us);
