@@ -12,7 +12,6 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::collect::Registry;
-use crate::collect::logs::Follower;
 use crate::host::{Host, Live, LiveOptions};
 use crate::local::{self, Question};
 use crate::redact::Redactor;
@@ -22,7 +21,7 @@ use commands::Means;
 use consent::Decision;
 use facts::Facts;
 use keeper::Keeper;
-use lines::{LINES_MAX, LIVE_MAX, Taker};
+use lines::LIVE_MAX;
 use link::{Link, LinkStatus, Nudge};
 use looks::{Eye, Looker, Seen, Wish};
 use outbox::Outbox;
@@ -34,6 +33,7 @@ mod cli;
 mod commands;
 mod consent;
 mod facts;
+mod following;
 mod keeper;
 mod lines;
 mod link;
@@ -114,7 +114,7 @@ pub async fn run(
     let watching = tokio::spawn(changes::run(eye.registry.collectors().to_vec(), wishes.clone()));
 
     let signing = Signing::restore(&keeper).await?;
-    let (taking, follower) = follow(&settings, &means, signing.clone()).await?;
+    let (taking, following) = following::start(&settings.logs, state, &means, signing.clone()).await?;
     let signed = signing.start(keeper.clone());
     let (hearing, quiet) = hear(&means, wishes.clone());
     let link_status = Arc::new(Mutex::new(LinkStatus::default()));
@@ -134,7 +134,8 @@ pub async fn run(
     rounding.abort();
     watching.abort();
     signed.abort();
-    drop((listening, follower, wishes, quiet));
+    following.abort();
+    drop((listening, wishes, quiet));
     // Why in this order: what is seen is recorded first, and what is recorded is sent as far as the line takes it.
     drop((answering, means));
     nudges.send(Nudge::Stop).await.ok();
@@ -202,24 +203,6 @@ fn hear(means: &Arc<Means>, wishes: mpsc::Sender<Wish>) -> (JoinHandle<()>, ones
     let (eye, keeper) = (Arc::clone(&means.eye), means.keeper.clone());
     let listener = news::Listener { eye, keeper, wishes, policy: means.policies.subscribe() };
     (tokio::spawn(listener.run(stopped)), quiet)
-}
-
-async fn follow(
-    settings: &Settings,
-    means: &Arc<Means>,
-    signing: Signing,
-) -> anyhow::Result<(JoinHandle<()>, Follower)> {
-    let (sink, lines) = mpsc::channel(LINES_MAX);
-    let positions = means.keeper.with(|shelf| shelf.record.positions().clone()).await?;
-    let follower = Follower::start(settings.logs.clone(), positions, sink)?;
-    let taker = Taker {
-        eye: Arc::clone(&means.eye),
-        keeper: means.keeper.clone(),
-        live: means.live.clone(),
-        signing,
-        policy: means.policies.subscribe(),
-    };
-    Ok((tokio::spawn(taker.run(lines)), follower))
 }
 
 async fn ended(room: JoinHandle<()>, name: &str) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use deskside_proto::v1::{CaptureConsent, Policy, ProbePolicy, Redaction, TablePolicy};
+use deskside_proto::v1::{CaptureConsent, LogEntries, LogFiles, Policy, ProbePolicy, Redaction, TablePolicy};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
@@ -181,6 +181,58 @@ pub struct PolicyConfig {
     pub probes: BTreeMap<String, ProbeLine>,
     /// What devices take out of all text besides secrets and people's names.
     pub redaction: RedactionLine,
+    /// Log files that are followed besides those that devices' own settings name; these may forbid it.
+    pub logs: Vec<LogLine>,
+}
+
+/// Log files of which one is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogLine {
+    /// Whole paths; `*` stands for any part of a name, of folders too, and for no slash.
+    pub files: Vec<String>,
+    /// How lines make entries.
+    pub entries: Entries,
+    /// The time zone of times that name none, as the zone database calls it; the machine's own where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+impl LogLine {
+    fn check(&self) -> Result<()> {
+        ensure!(!self.files.is_empty(), "policy.logs: an entry names no files");
+        for path in &self.files {
+            let whole = path.starts_with('/') && !path.split('/').any(|part| part == "..");
+            ensure!(whole, "policy.logs: {path:?} is no whole path: it begins with / and has no .. in it");
+        }
+        if let Some(zone) = &self.zone {
+            jiff::tz::TimeZone::get(zone).with_context(|| format!("policy.logs: the time zone {zone:?}"))?;
+        }
+        Ok(())
+    }
+
+    fn told(&self) -> LogFiles {
+        let entries = match self.entries {
+            Entries::Traces => LogEntries::Unspecified,
+            Entries::Lines => LogEntries::Lines,
+            Entries::Timestamps => LogEntries::Timestamps,
+        };
+        let zone = self.zone.clone().unwrap_or_default();
+        LogFiles { files: self.files.clone(), entries: entries.into(), zone }
+    }
+}
+
+/// How lines of a log make entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entries {
+    /// Lines that are set in go on, and so do the stack traces of Java, Python and Go.
+    #[default]
+    Traces,
+    /// Each line is one.
+    Lines,
+    /// A line that begins with a time begins an entry; all others go on.
+    Timestamps,
 }
 
 /// What devices take out beyond the rule.
@@ -250,6 +302,7 @@ impl Config {
             "agents.certificate_days must be from 1 to 3650"
         );
         config.retention.check()?;
+        config.policy.logs.iter().try_for_each(LogLine::check)?;
         for address in config.agents.addresses.iter().chain(&config.desk.addresses) {
             check_address(address)?;
         }
@@ -292,6 +345,7 @@ impl Config {
                 hosts: self.policy.redaction.hosts,
                 mapping: self.policy.redaction.mapping,
             }),
+            logs: self.policy.logs.iter().map(LogLine::told).collect(),
             issued_ms: 0,
         };
         let bytes = policy.encode_to_vec();
@@ -337,6 +391,9 @@ mod tests {
             ("[[retention.table]]\ntable = \"boot\"\n[[retention.table]]\ntable = \"boot\"\n", "twice"),
             ("[agents]\ncertificate_days = 0\n", "certificate_days"),
             ("[retention]\ncaptures_days = 0\n", "captures_days"),
+            ("[[policy.logs]]\nfiles = [\"app.log\"]\n", "whole path"),
+            ("[[policy.logs]]\nfiles = [\"/opt/../etc/shadow\"]\n", "whole path"),
+            ("[[policy.logs]]\nfiles = [\"/a\"]\nzone = \"Mars\"\n", "time zone"),
             ("[agents]\naddresses = [\"no port\"]\n", "host:port"),
             ("nonsense", "line 1"),
         ] {

@@ -125,6 +125,12 @@ impl Server {
         Ok(server)
     }
 
+    /// Gives it other settings, which count once it is started again.
+    pub fn set(&self, settings: &str) -> anyhow::Result<()> {
+        let config = self.config.as_ref().context("this server has no settings")?;
+        fs::write(config, settings).context("writing the server's settings")
+    }
+
     /// Starts it again where it listened before.
     pub fn resume(&mut self) -> anyhow::Result<()> {
         let told = self.data.join("addresses.json");
@@ -209,10 +215,15 @@ impl Server {
 
     /// Every reading of a table that it has stored of a device, oldest first, whether it runs or not.
     pub fn stored(&self, device: &str, table: &str) -> anyhow::Result<Vec<Reading>> {
+        self.stored_since(device, table, 0)
+    }
+
+    /// The same, of readings that were taken at a time and later.
+    pub fn stored_since(&self, device: &str, table: &str, from_ms: i64) -> anyhow::Result<Vec<Reading>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let store = Db::open(&self.data.join("store.db"))?;
         let device = device.parse().context("a device's id")?;
-        runtime.block_on(store.history(device, table, 0, i64::MAX, READINGS_MAX))
+        runtime.block_on(store.history(device, table, from_ms, i64::MAX, READINGS_MAX))
     }
 
     /// The texts of all log events that it has stored of a device.
@@ -269,6 +280,22 @@ impl Agent {
         let config = fs::read_to_string(&self.config)?;
         let journals = format!("journals = [\"{}\"]", journals.display());
         fs::write(&self.config, config.replace("journals = []", &journals))?;
+        Ok(self)
+    }
+
+    /// However much is written, nothing is left out.
+    pub fn without_limit(self) -> anyhow::Result<Self> {
+        let config = fs::read_to_string(&self.config)?;
+        let limits = format!("[logs]\nlines_per_s_max = {0}\nlines_at_once_max = {0}", u32::MAX);
+        fs::write(&self.config, config.replace("[logs]", &limits))?;
+        Ok(self)
+    }
+
+    /// Policy may not have these files and folders followed.
+    pub fn forbidding(self, path: &Path) -> anyhow::Result<Self> {
+        let config = fs::read_to_string(&self.config)?;
+        let forbidden = format!("[logs]\nforbidden = [\"{}\"]", path.display());
+        fs::write(&self.config, config.replace("[logs]", &forbidden))?;
         Ok(self)
     }
 

@@ -112,6 +112,11 @@ impl Following {
             if self.waker.is_stopped() {
                 return;
             }
+            if let Some(sources) = self.waker.takes_named() {
+                self.files.name(sources);
+                self.watches = Watches::new(self.files.patterns().to_vec(), self.waker.clone());
+                scan = true;
+            }
         }
     }
 
@@ -133,7 +138,8 @@ impl Following {
     fn scan(&mut self) -> bool {
         let mut wrong = self.journals.scan();
         let journal = self.journals.any();
-        let found = patterns::find(self.files.wanted(!journal));
+        let mut found = patterns::find(self.files.wanted(!journal));
+        wrong.extend(self.files.add_named(&mut found));
         let mut folders: BTreeSet<PathBuf> = self.journals.folders().into_iter().collect();
         folders.extend(found.folders);
         if found.cut {

@@ -9,8 +9,10 @@ use std::time::UNIX_EPOCH;
 use super::batch::Rate;
 use super::file::{Had, LogFile, place};
 use super::origin::{FileId, Origin};
+use super::patterns::{Found, any_fits};
+use super::permitted::Named;
 use super::rotated::Patterns;
-use super::{Config, Position};
+use super::{Config, Position, Source};
 
 /// Log files that are open at once.
 const FILES_MAX: usize = 128;
@@ -37,6 +39,9 @@ type Facts = (u64, u64, u64);
 /// All log files.
 pub(super) struct Files {
     config: Config,
+    named: Named,
+    /// Names that policy has just brought, and that have not been looked for yet.
+    unseen: Vec<String>,
     patterns: Arc<Patterns>,
     open: Vec<Followed>,
     /// Of files that are not open.
@@ -56,10 +61,13 @@ impl Files {
         if config.audit {
             config.files.push(AUDIT_LOG.into());
         }
-        let all = config.files.iter().chain(&config.files_without_journal).cloned().collect();
+        let mut named = Named::new(&config.forbidden);
+        named.replace(std::mem::take(&mut config.named));
         Self {
-            patterns: Arc::new(Patterns::new(all, &config.sources)),
+            patterns: Arc::new(patterns(&config, &named)),
             config,
+            named,
+            unseen: Vec::new(),
             open: Vec::new(),
             known_from_ms: positions.get(SELF).and_then(|at| at.parse().ok()),
             positions,
@@ -68,6 +76,22 @@ impl Files {
             scanned: false,
             full: false,
         }
+    }
+
+    /// From now on policy names these. All files are opened anew, as after a start of the agent. What policy names for the first time is not
+    /// new for that: of what stands in it, as much counts as at the very first start.
+    pub(super) fn name(&mut self, sources: Vec<Source>) {
+        let before = self.named.replace(sources);
+        self.unseen = self.named.files().filter(|file| !before.contains(file)).cloned().collect();
+        self.patterns = Arc::new(patterns(&self.config, &self.named));
+        let open = self.open.drain(..).map(|followed| followed.log.position());
+        self.positions.extend(open.map(|position| (position.source, position.at)));
+        self.resting.clear();
+    }
+
+    /// Adds what policy names to what was found. Returns, once each, what of it is not followed, and why.
+    pub(super) fn add_named(&mut self, found: &mut Found) -> Vec<String> {
+        self.named.find(found)
     }
 
     /// Everything that names of logs may be.
@@ -132,6 +156,7 @@ impl Files {
         }
         self.close(now_ms);
         self.scanned = true;
+        self.unseen.clear();
         positions
     }
 
@@ -194,6 +219,9 @@ impl Files {
             let born = std::fs::metadata(path).ok()?.created().ok()?;
             i64::try_from(born.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
         };
+        if any_fits(&self.unseen, path) {
+            return false;
+        }
         self.scanned || self.known_from_ms.is_some_and(|known| born_ms().is_some_and(|born| born > known))
     }
 
@@ -235,6 +263,12 @@ impl Files {
             keep
         });
     }
+}
+
+fn patterns(config: &Config, named: &Named) -> Patterns {
+    let all = config.files.iter().chain(&config.files_without_journal).chain(named.files()).cloned().collect();
+    let sources: Vec<Source> = config.sources.iter().chain(named.sources()).cloned().collect();
+    Patterns::new(all, &sources)
 }
 
 fn facts(path: &Path) -> Option<Facts> {

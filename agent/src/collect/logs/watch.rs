@@ -10,6 +10,7 @@ use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tracing::{debug, warn};
 
+use super::Source;
 use super::patterns::any_fits;
 
 /// Wakes the thread that reads, or ends it.
@@ -20,11 +21,13 @@ pub(super) struct Waker {
     stop: Arc<AtomicBool>,
     /// Files that are open; what is written to another one has to be looked for.
     open: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// What policy names, until it is taken.
+    named: Arc<Mutex<Option<Vec<Source>>>>,
 }
 
 impl Waker {
     pub(super) fn new(wake: SyncSender<()>) -> Self {
-        Self { wake, scan: Arc::default(), stop: Arc::default(), open: Arc::default() }
+        Self { wake, scan: Arc::default(), stop: Arc::default(), open: Arc::default(), named: Arc::default() }
     }
 
     pub(super) fn stop(&self) {
@@ -46,6 +49,16 @@ impl Waker {
         match self.wake.try_send(()) {
             Ok(()) | Err(_) => {}
         }
+    }
+
+    pub(super) fn name(&self, sources: Vec<Source>) {
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = Some(sources);
+        self.wake();
+    }
+
+    /// What policy names now, where that has changed.
+    pub(super) fn takes_named(&self) -> Option<Vec<Source>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn is_open(&self, path: &Path) -> bool {
