@@ -76,7 +76,7 @@ impl Scanning for Window {
         let next = if ahead.is_some() { ahead } else { self.pull()? };
         let Some(reading) = next else { return Ok(None) };
         let at_ms = reading.at_ms;
-        if self.kind == Kind::Event {
+        if self.kind != Kind::State {
             return Ok(Some(Held { owner: None, reading, checked_ms: at_ms, until_ms: None }));
         }
         self.ahead = self.pull()?;

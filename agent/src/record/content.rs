@@ -87,3 +87,57 @@ fn unfold(content: &[u8], unfolder: &mut Decompressor<'static>) -> Result<Bytes,
 fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, RecordError> {
     M::decode(bytes).map_err(|error| RecordError::Damaged(format!("a reading: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn block(readings: u64) -> Vec<u8> {
+        let reading = |seq: u64| {
+            let row = Bytes::from(seq.to_le_bytes().repeat(20));
+            let reading = Reading { table: "load".into(), at_ms: 7, rows: vec![row; 5], ..Reading::default() };
+            Numbered { seq, reading: Some(reading) }
+        };
+        seal_block((0..readings).map(reading).collect()).unwrap()
+    }
+
+    fn opened(form: i64, content: &[u8]) -> Result<Vec<Numbered>, RecordError> {
+        open(1, form, content, &mut unfolder().unwrap())
+    }
+
+    #[test]
+    fn content_that_says_it_unfolds_to_more_than_it_may_is_refused_before_memory_is_taken_for_it() {
+        let bomb = zstd::bulk::compress(&vec![0; UNFOLDED_BYTES_MAX + 1], LEVEL).unwrap();
+        assert!(bomb.len() < 64 * 1024);
+        assert!(matches!(opened(BLOCK, &bomb), Err(RecordError::Damaged(_))));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn bytes_that_nobody_sealed_are_refused_or_read_but_never_harm(
+            form in 0_i64..4,
+            content in prop::collection::vec(any::<u8>(), 0..256),
+        ) {
+            opened(form, &content).ok();
+        }
+
+        #[test]
+        fn a_block_that_is_cut_or_altered_is_refused_or_read_but_never_harms(
+            readings in 1_u64..60,
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut content = block(readings);
+            prop_assert_eq!(opened(BLOCK, &content).unwrap().len() as u64, readings);
+            let at = at.index(content.len());
+            prop_assert!(opened(BLOCK, content.get(..at).unwrap()).is_err());
+            if let Some(altered) = content.get_mut(at) {
+                *altered = byte;
+            }
+            opened(BLOCK, &content).ok();
+        }
+    }
+}

@@ -124,7 +124,8 @@ fn words(call: &Context<'_>, place: usize) -> Option<String> {
     match call.get_raw(place) {
         ValueRef::Null => None,
         ValueRef::Integer(number) => Some(number.to_string()),
-        ValueRef::Real(number) => Some(number.to_string()),
+        // As SQLite writes it: with a fraction always.
+        ValueRef::Real(number) => Some(format!("{number:?}")),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
     }
 }

@@ -127,6 +127,9 @@ pub fn answer(
     if !statement.readonly() {
         return Err(SqlError::Wrong("only questions are answered: SELECT, WITH, VALUES, EXPLAIN".into()));
     }
+    if statement.column_count() == 0 {
+        return Err(SqlError::Wrong("nothing is asked; a question begins with SELECT, WITH or VALUES".into()));
+    }
     bind(&mut statement, &query.parameters)?;
     let columns = headings(&statement, &tables);
     let told = tell(QueryPart { columns, ..QueryPart::default() });
@@ -151,7 +154,10 @@ fn open(asked: &Arc<Asked>, tables: &[Arc<TableSchema>], query: &Query) -> rusql
     let connection = Connection::open_in_memory()?;
     guard::furnish(&connection, asked)?;
     let (many, sight) = (asked.source.has_many_devices(), query.sight.unwrap_or_default());
-    for table in tables {
+    // Why not all: to make them known takes longer than most answers.
+    let text = query.sql.to_ascii_lowercase();
+    let whole = query.osquery || osquery::names().any(|name| text.contains(name));
+    for table in tables.iter().filter(|table| whole || text.contains(&table.name.to_ascii_lowercase())) {
         for mut shape in form::Shape::all(table, many, sight) {
             shape.name = osquery::own_name(&shape.name, query.osquery);
             vtab::register(&connection, Arc::new(table::Table::new(shape, asked)))?;

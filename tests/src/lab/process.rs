@@ -205,9 +205,18 @@ impl Server {
         self.person(folder, "vera", "viewer")
     }
 
-    fn person(&self, folder: &Path, name: &str, role: &str) -> anyhow::Result<Technician> {
+    /// What a technician logs in with.
+    pub fn invite(&self, name: &str) -> anyhow::Result<String> {
+        self.login(name, "technician")
+    }
+
+    fn login(&self, name: &str, role: &str) -> anyhow::Result<String> {
         let address = self.listen.1.to_string();
-        let login = self.says(&["technician", "add", name, "--role", role, "--address", &address])?;
+        self.says(&["technician", "add", name, "--role", role, "--address", &address])
+    }
+
+    fn person(&self, folder: &Path, name: &str, role: &str) -> anyhow::Result<Technician> {
+        let login = self.login(name, role)?;
         let technician = Technician { home: folder.join(format!("desk-{name}")), namespace: self.namespace.clone() };
         technician.says(&["login", login.trim()])?;
         Ok(technician)

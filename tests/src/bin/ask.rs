@@ -1,0 +1,81 @@
+//! How long a live question takes: `SELECT * FROM printers` from a technician's program through a real server to a real agent, which asks a
+//! real CUPS, and back, over the loopback interface. Printed with the conditions.
+//!
+//! `cargo build --release --workspace --bins && target/release/ask`; needs `cups` as the tests do.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use clap::Parser;
+use deskside_tests::lab::asker::Asker;
+use deskside_tests::lab::cups::Cups;
+use deskside_tests::lab::process::{Agent, Server, until};
+
+/// A look that ended this recently answers the next one who asks; so much lies between two questions that each make a look.
+const APART: Duration = Duration::from_millis(2_100);
+
+/// Queues that CUPS has.
+const QUEUES: usize = 5;
+
+/// What 99 of 100 are to stay below.
+const P99_MAX: Duration = Duration::from_millis(50);
+
+/// Times a live question.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Questions that each make a look.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    looks: u32,
+    /// Questions that share the look of a moment ago.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    shared: u32,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let cups = Cups::start()?;
+    for number in 0..QUEUES {
+        cups.add_queue(&format!("queue{number}"), "file:///dev/null")?;
+    }
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path())?;
+    let settings = format!("print_server = {:?}\n", cups.socket().display().to_string());
+    let mut agent = Agent::new(folder.path(), &settings)?;
+    let device = agent.enrol(&server)?;
+    until("the session", || Ok(agent.status()?.connected_since_ms))?;
+    let mut asker = Asker::connect(&server.invite("nora")?).await?;
+    let mut out = io::stdout().lock();
+    let fresh = times(&mut asker, &device, arguments.looks, APART).await?;
+    let shared = times(&mut asker, &device, arguments.shared, Duration::ZERO).await?;
+    for (name, times) in [("each with a look", &fresh), ("sharing a look", &shared)] {
+        let (median, p99) = (at(times, 50), at(times, 99));
+        writeln!(
+            out,
+            "SELECT * FROM printers, {QUEUES} queues, {} questions {name}: median {median:?}, p99 {p99:?}",
+            times.len()
+        )?;
+    }
+    ensure!(at(&fresh, 99) <= P99_MAX, "a live question takes longer than {P99_MAX:?}");
+    Ok(())
+}
+
+/// How long each question took, shortest first.
+async fn times(asker: &mut Asker, device: &str, count: u32, apart: Duration) -> anyhow::Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    for _question in 0..count {
+        tokio::time::sleep(apart).await;
+        let begun = Instant::now();
+        let answered = asker.ask(device, "SELECT * FROM printers").await?;
+        times.push(begun.elapsed());
+        ensure!(answered.rows() == QUEUES, "{} rows for {QUEUES} queues", answered.rows());
+    }
+    times.sort();
+    Ok(times)
+}
+
+/// The time that so many of a hundred stay below.
+fn at(times: &[Duration], percent: usize) -> Duration {
+    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+}
