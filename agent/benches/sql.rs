@@ -85,7 +85,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn remember(folder: &std::path::Path, registry: &Arc<Registry>) -> anyhow::Result<u64> {
-    let bounds = Bounds { bytes_max: 4 << 30, age_max_ms: i64::MAX };
+    let bounds = Bounds { bytes_max: 4 << 30, age_max_ms: i64::MAX, samples_every_ms: 0, ..Bounds::default() };
     let mut record = Record::open(folder, bounds, Arc::clone(registry), T0)?;
     let mut entries = Vec::new();
     let readings = (ROWS / INTERFACES) as i64;
