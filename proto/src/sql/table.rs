@@ -232,8 +232,8 @@ impl Reader {
     /// Rows that were read before: those that a condition picks, or all.
     fn pick(&self, pile: Arc<Pile>) -> Readings {
         let schema = &self.table.shape.schema;
-        let equal = self.tries.iter().filter_map(|wanted| Some((wanted.place, wanted.equal()?)));
-        let picked = equal.filter_map(|(place, value)| pile.places(schema, place, value)).next();
+        let mut equal = self.tries.iter().filter_map(|wanted| Some((wanted.place, wanted.equal()?)));
+        let picked = equal.find_map(|(place, value)| pile.places(schema, place, value));
         match picked {
             Some(picked) => Readings::Picked(pile, picked),
             None => Readings::Known(pile, 0),
