@@ -44,11 +44,11 @@ fn hostile() -> Vec<String> {
         format!("SELECT json_extract('{}{}', '$')", "[".repeat(30_000), "]".repeat(30_000)),
         format!("{endless} SELECT count(json('{}' || x || '{}')) FROM n", "[".repeat(900), "]".repeat(900)),
         format!(
-            "{endless}, t AS (SELECT hex(zeroblob(100000)) v) SELECT count(*) FROM n, t WHERE v LIKE '{}1'",
+            "{endless}, t AS (SELECT hex(zeroblob(100000)) v) SELECT count(*) FROM n, t WHERE v || x LIKE '{}y'",
             "%0".repeat(400)
         ),
         format!(
-            "{endless}, t AS (SELECT hex(zeroblob(100000)) v) SELECT count(*) FROM n, t WHERE v GLOB '{}1'",
+            "{endless}, t AS (SELECT hex(zeroblob(100000)) v) SELECT count(*) FROM n, t WHERE v || x GLOB '{}y'",
             "*0".repeat(400)
         ),
         "ATTACH '/tmp/x.db' AS x".into(),
