@@ -93,12 +93,14 @@ pub struct Readings<'a, R> {
     lines: R,
     number: u64,
     next: Option<Reading>,
+    /// Why the line after the reading that was told last is none.
+    wrong: Option<String>,
 }
 
 impl<'a, R: BufRead> Readings<'a, R> {
     /// Begins to read.
     pub fn new(schema: &'a TableSchema, lines: R) -> Self {
-        Self { schema, lines, number: 0, next: None }
+        Self { schema, lines, number: 0, next: None, wrong: None }
     }
 
     /// The next line as a reading of one row or none.
@@ -127,6 +129,9 @@ impl<'a, R: BufRead> Readings<'a, R> {
     }
 
     fn reading(&mut self) -> Result<Option<Reading>, String> {
+        if let Some(wrong) = self.wrong.take() {
+            return Err(wrong);
+        }
         let mut reading = match self.next.take() {
             Some(reading) => reading,
             None => match self.line()? {
@@ -134,12 +139,21 @@ impl<'a, R: BufRead> Readings<'a, R> {
                 None => return Ok(None),
             },
         };
-        while let Some(line) = self.line()? {
-            if line.at_ms != reading.at_ms || line.outcome != reading.outcome {
-                self.next = Some(line);
-                break;
+        loop {
+            match self.line() {
+                Ok(Some(line)) if line.at_ms == reading.at_ms && line.outcome == reading.outcome => {
+                    reading.rows.extend(line.rows);
+                }
+                Ok(next) => {
+                    self.next = next;
+                    break;
+                }
+                // What was read before it is told first.
+                Err(wrong) => {
+                    self.wrong = Some(wrong);
+                    break;
+                }
             }
-            reading.rows.extend(line.rows);
         }
         Ok(Some(reading))
     }
@@ -207,6 +221,7 @@ mod tests {
         let found: Vec<_> = Readings::new(catalog::table("printers").unwrap(), text.as_bytes()).take(3).collect();
         let first = found[0].as_ref().unwrap();
         assert_eq!((first.at_ms, first.rows.len(), first.outcome()), (1_772_355_600_000, 2, Outcome::Ok));
-        assert!(found[1].as_ref().is_err_and(|error| error.starts_with("printers, line 4: ")));
+        assert_eq!(found[1].as_ref().unwrap().reason, "slow");
+        assert!(found[2].as_ref().is_err_and(|error| error.starts_with("printers, line 4: ")));
     }
 }

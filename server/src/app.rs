@@ -110,8 +110,16 @@ impl Server {
             certificate_lifetime: config.agents.certificate_lifetime(),
         });
         let scratch = Scratch::open(&folder.scratch(), config.evidence.attachment_bytes_max)?;
-        let questions = Questions::new(Arc::clone(&store), switchboard.clone(), config.questions);
-        let desk = Desk::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), cases.clone(), scratch, questions);
+        let questions =
+            Questions::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), config.questions, folder.scratch());
+        let desk = Desk::new(
+            Arc::clone(&store),
+            blobs.clone(),
+            switchboard.clone(),
+            cases.clone(),
+            scratch,
+            questions.clone(),
+        );
 
         let (agents_listener, agents) = listen(config.agents.listen, "agents").await?;
         let (desk_listener, desk_address) = listen(config.desk.listen, "technicians").await?;
@@ -127,6 +135,7 @@ impl Server {
 
         let mut watches = JoinSet::new();
         watches.spawn(async move { match gateway.watch_revocations().await {} });
+        watches.spawn(async move { match questions.keep_asking().await {} });
         watches.spawn(async move { match tls.renew().await {} });
         let (items, lying) = (Arc::clone(&store), blobs.clone());
         watches.spawn(async move { match captures::keep(items, lying, config.retention.captures_days).await {} });

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod desk;
 pub mod diagnose;
+pub mod evidence;
 pub mod gateway;
 pub mod identity;
 pub mod ingest;

@@ -29,6 +29,8 @@ pub(super) enum Column {
     Device,
     /// The same by identity.
     DeviceId,
+    /// The item of evidence that it is from.
+    Evidence,
     /// One of the table's own, by its place.
     Own(usize),
     /// When the look that found it began.
@@ -85,7 +87,8 @@ impl Shape {
             Form::History => (&[Column::ValidFrom, Column::ValidTo], &[Column::From, Column::To]),
         };
         let device = many.then_some(Column::Device);
-        let hidden = [Column::At, Column::Age, Column::Outcome].into_iter().chain(many.then_some(Column::DeviceId));
+        let identity: &[Column] = if many { &[Column::DeviceId, Column::Evidence] } else { &[] };
+        let hidden = [Column::At, Column::Age, Column::Outcome].into_iter().chain(identity.iter().copied());
         let columns: Vec<Column> = device
             .into_iter()
             .chain(own)
@@ -123,6 +126,7 @@ impl Shape {
             }
             Column::Device => "device".into(),
             Column::DeviceId => "_device_id".into(),
+            Column::Evidence => "_evidence".into(),
             Column::At => "_at".into(),
             Column::Age => "_age_s".into(),
             Column::Outcome => "_outcome".into(),
@@ -146,7 +150,7 @@ impl Shape {
                 },
                 None => "BLOB",
             },
-            Column::Device | Column::DeviceId | Column::Outcome => "TEXT",
+            Column::Device | Column::DeviceId | Column::Evidence | Column::Outcome => "TEXT",
             Column::At | Column::Age | Column::ValidFrom | Column::ValidTo => "INTEGER",
             // Times as words and as numbers alike.
             Column::AsOf | Column::From | Column::To => "",
@@ -156,7 +160,7 @@ impl Shape {
 
 impl Column {
     fn is_hidden(self) -> bool {
-        matches!(self, Self::At | Self::Age | Self::Outcome | Self::DeviceId | Self::AsOf | Self::From | Self::To)
+        !matches!(self, Self::Device | Self::Own(_) | Self::ValidFrom | Self::ValidTo)
     }
 }
 

@@ -53,9 +53,9 @@ impl Shelf {
         if let Some(runs) = loaded.get(&schema.name) {
             return Ok(Arc::clone(runs));
         }
-        let mut of_owner: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+        let mut of_owner: BTreeMap<(String, String), Vec<Found>> = BTreeMap::new();
         for found in (self.load)(schema)? {
-            let id = found.0.as_ref().map(|owner| owner.id.clone()).unwrap_or_default();
+            let id = found.0.as_ref().map(|owner| (owner.id.clone(), owner.evidence.clone())).unwrap_or_default();
             of_owner.entry(id).or_default().push(found);
         }
         let runs = Arc::new(of_owner.into_values().map(|found| run(schema, found)).collect::<Vec<_>>());

@@ -81,6 +81,8 @@ pub struct Owner {
     pub id: String,
     /// Host name as last heard.
     pub name: String,
+    /// The item of evidence that the reading is from; empty where it is from none.
+    pub evidence: String,
 }
 
 /// Stops a question: when nobody waits for it any more, or when its time is over.

@@ -51,7 +51,7 @@ impl Table {
             Column::Own(place) => {
                 self.is_event_time(place) && matches!(asks, Asks::Above | Asks::AtLeast | Asks::Equal)
             }
-            Column::Age | Column::Outcome => false,
+            Column::Age | Column::Outcome | Column::Evidence => false,
         }
     }
 
@@ -405,6 +405,7 @@ impl Walk for Reader {
             }
             Column::Device => owner(|owner| &owner.name),
             Column::DeviceId => owner(|owner| &owner.id),
+            Column::Evidence => owner(|owner| &owner.evidence),
             Column::At | Column::ValidFrom => integer(held.reading.at_ms),
             Column::ValidTo => held.until_ms.map_or(null, integer),
             Column::Age => {

@@ -241,7 +241,7 @@ fn columns_come_with_their_units_and_parameters_are_bound() {
 
 #[test]
 fn of_many_devices_each_row_says_whose_it_is() {
-    let owner = |name: &str| Some(Arc::new(Owner { id: format!("{name}-id"), name: name.into() }));
+    let owner = |name: &str| Some(Arc::new(Owner { id: format!("{name}-id"), name: name.into(), ..Owner::default() }));
     let of = |name: &str, held: Held| Held { owner: owner(name), ..held };
     let shelf = Shelf {
         held: vec![

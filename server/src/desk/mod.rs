@@ -9,6 +9,7 @@ mod known;
 mod logging;
 mod probing;
 mod querying;
+mod questions;
 mod refusal;
 mod service;
 mod signatures;

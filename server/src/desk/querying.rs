@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use deskside_proto::sql::{SQL_BYTES_MAX, SqlError};
 use deskside_proto::v1::query_request::Scope;
-use deskside_proto::v1::{Query, QueryPart, QueryRequest, Sight};
+use deskside_proto::v1::{Query, QueryPart, QueryRequest};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -15,7 +15,7 @@ use super::Desk;
 use super::caller::{Caller, Deed};
 use crate::gateway::NotReached;
 use crate::question::{Pieces, Questions, Unanswered};
-use crate::store::{Device, Role};
+use crate::store::Device;
 
 /// A stream of pieces, as tonic takes it.
 pub(super) type PartStream = Pin<Box<dyn Stream<Item = Result<QueryPart, Status>> + Send>>;
@@ -34,7 +34,7 @@ impl Desk {
     pub(super) async fn answer_to(&self, caller: &Caller, request: QueryRequest) -> Result<PartStream, Status> {
         let mut query = request.query.clone().unwrap_or_default();
         let deed = Deed { what: "query", ticket: query.ticket, text: logged(&request), ..Deed::default() };
-        query.sight = Some(self.sight(caller));
+        query.sight = Some(self.questions.sight(caller.role));
         query.asked_by.clone_from(&caller.name);
         let put = self.put(caller, &request, query, deed.clone()).await;
         if let Err(refused) = &put {
@@ -61,8 +61,11 @@ impl Desk {
             Some(Scope::Device(name)) => {
                 let device = self.device(name).await?;
                 deed.device = Some(device.id);
+                if request.when_back {
+                    self.may_be_kept(caller, &device, &query).await?;
+                }
                 self.audit(caller, deed.clone()).await?;
-                self.ask_device(device, request.last_known, query).await
+                self.ask_device(caller, device, request, query).await?
             }
             Some(Scope::Fleet(fleet)) => {
                 if fleet.r#where.len() > SQL_BYTES_MAX {
@@ -71,8 +74,11 @@ impl Desk {
                 self.audit(caller, deed.clone()).await?;
                 self.questions.ask_fleet(fleet, query).await
             }
-            Some(Scope::CaseTicket(_)) => {
-                return Err(Status::unimplemented("this server answers questions to devices"));
+            Some(Scope::CaseTicket(number)) => {
+                let ticket = self.ticket_by_number(*number).await?;
+                deed.ticket = ticket.number;
+                self.audit(caller, deed.clone()).await?;
+                self.questions.ask_evidence(ticket.number, query).await
             }
             None => {
                 return Err(Status::invalid_argument("the question is put to nobody: a device, the fleet or a case"));
@@ -85,22 +91,35 @@ impl Desk {
     }
 
     /// One device: asked itself where it is connected.
-    async fn ask_device(&self, device: Device, last_known: bool, query: Query) -> Result<Pieces, Unanswered> {
-        let why = if last_known {
-            format!("{} was not asked: this is what the server knows", device.name)
-        } else {
-            match self.questions.ask(device.id, query.clone()) {
-                Err(Unanswered::NotReached(NotReached::NotConnected)) => Questions::off(&device),
-                asked => return asked,
+    async fn ask_device(
+        &self,
+        caller: &Caller,
+        device: Device,
+        request: &QueryRequest,
+        query: Query,
+    ) -> Result<Result<Pieces, Unanswered>, Status> {
+        if request.last_known {
+            let why = format!("{} was not asked: this is what the server knows", device.name);
+            return Ok(self.questions.ask_known(device, &why, query).await);
+        }
+        match self.questions.ask(device.id, query.clone()) {
+            Err(Unanswered::NotReached(NotReached::NotConnected)) => {}
+            asked => return Ok(asked),
+        }
+        let mut why = Questions::off(&device);
+        if !request.when_back {
+            return Ok(self.questions.ask_known(device, &why, query).await);
+        }
+        let id = self.keep_question(caller, &device, query.clone()).await?.to_string();
+        why = format!("{why}; the question is kept as {id} and put when it is back: the answer lands on the ticket");
+        let known = self.questions.ask_known(device, &why, query).await;
+        let named = move |mut part: QueryPart| {
+            if part.end.is_some() {
+                part.question.clone_from(&id);
             }
+            part
         };
-        self.questions.ask_known(device, &why, query).await
-    }
-
-    /// What an asker may see.
-    fn sight(&self, caller: &Caller) -> Sight {
-        let (technician, most) = (caller.role >= Role::Technician, self.questions.sight());
-        Sight { personal: technician && most.personal, content: technician && most.content }
+        Ok(known.map(|pieces| Box::pin(pieces.map(move |piece| piece.map(&named))) as Pieces))
     }
 
     /// Hands the pieces on, and writes down what went before the last of them goes.

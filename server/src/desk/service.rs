@@ -17,7 +17,7 @@ use super::caller::Deed;
 use super::collecting::CollectionStream;
 use super::evidence::ChunkStream;
 use super::querying::PartStream;
-use super::refusal::{internal, unknown};
+use super::refusal::internal;
 use super::{Desk, words};
 use crate::case::recipes;
 use crate::store::Role;
@@ -154,12 +154,12 @@ impl Contract for Desk {
 
     async fn list_questions(&self, request: Request<ListQuestionsRequest>) -> Answered<ListQuestionsReply> {
         self.caller(&request, Role::Viewer).await?;
-        Ok(Response::new(ListQuestionsReply::default()))
+        Ok(Response::new(self.questions_kept(request.into_inner()).await?))
     }
 
     async fn cancel_question(&self, request: Request<CancelQuestionRequest>) -> Answered<Question> {
-        self.caller(&request, Role::Technician).await?;
-        Err(unknown("question", &request.into_inner().id, "no question is kept"))
+        let caller = self.caller(&request, Role::Technician).await?;
+        Ok(Response::new(self.call_question_off(&caller, &request.into_inner().id).await?))
     }
 
     async fn list_tables(&self, request: Request<ListTablesRequest>) -> Answered<Catalogue> {

@@ -61,7 +61,14 @@ impl House {
         let cases = Cases::start(shared.clone(), switchboard.clone()).await.unwrap();
         let blobs = Blobs::folder(&folder.path().join("evidence")).unwrap();
         let scratch = Scratch::open(&folder.path().join("scratch"), 4 * 1024 * 1024).unwrap();
-        let questions = Questions::new(Arc::clone(&shared), switchboard.clone(), config::Questions::default());
+        let questions = Questions::new(
+            Arc::clone(&shared),
+            blobs.clone(),
+            switchboard.clone(),
+            config::Questions::default(),
+            folder.path().to_owned(),
+        );
+        tokio::spawn(questions.clone().keep_asking());
         let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone(), scratch, questions);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -17,7 +17,7 @@ const PIECES_MAX: usize = 4;
 pub(super) const BOUNDS: Bounds = Bounds {
     rows_max: 200_000,
     bytes_max: 64 * 1024 * 1024,
-    time_max: Duration::from_secs(60),
+    time_max: Duration::from_mins(1),
     memory_max: 256 * 1024 * 1024,
 };
 

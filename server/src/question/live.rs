@@ -170,7 +170,7 @@ impl Merging {
 
     fn merge(&mut self, place: usize, part: QueryPart, merged: &mut QueryPart) {
         if !part.columns.is_empty() {
-            merged.columns = self.know(place, part.columns);
+            merged.columns = self.know(place, &part.columns);
         }
         for row in part.rows {
             self.row(place, row, merged);
@@ -188,14 +188,14 @@ impl Merging {
     }
 
     /// The columns of a device. Those of the first are those of the answer; of another, columns of the same name are taken.
-    fn know(&mut self, place: usize, columns: Vec<ResultColumn>) -> Vec<ResultColumn> {
+    fn know(&mut self, place: usize, columns: &[ResultColumn]) -> Vec<ResultColumn> {
         let first = self.columns.is_empty();
         if first {
             let device = ResultColumn { name: "device".into(), ..ResultColumn::default() };
             self.columns = std::iter::once(device).chain(columns.iter().cloned()).collect();
         }
         let own = self.columns.get(1..).unwrap_or_default();
-        let same = own.len() == columns.len() && own.iter().zip(&columns).all(|(a, b)| a.name == b.name);
+        let same = own.len() == columns.len() && own.iter().zip(columns).all(|(a, b)| a.name == b.name);
         let place_of = |(at, column): (usize, &ResultColumn)| {
             if same { Some(at) } else { columns.iter().position(|other| other.name == column.name) }
         };

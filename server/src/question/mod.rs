@@ -1,12 +1,17 @@
-//! Questions in SQL: put to a device itself, to all that are connected, or answered from what the server knows; piece by piece.
+//! Questions in SQL: put to a device itself, to all that are connected, to a ticket's evidence, or answered from what the server knows; piece by
+//! piece. One for a device that is off can be kept until it is back.
 
+mod case;
 mod device;
 mod fleet;
+mod kept;
 mod known;
 mod live;
 mod past;
+mod report;
 mod stored;
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -15,9 +20,11 @@ use deskside_proto::v1::{QueryPart, Sight};
 use futures_util::Stream;
 use tokio::sync::Semaphore;
 
+use crate::blobs::Blobs;
 use crate::config;
 use crate::gateway::{NotReached, Switchboard};
-use crate::store::{Device, Store};
+use crate::store::{Device, Role, Store};
+use kept::Asking;
 
 /// Questions that the server works on itself at a time; more wait.
 const TURNS: usize = 4;
@@ -50,21 +57,32 @@ impl Unanswered {
 #[derive(Clone)]
 pub struct Questions {
     store: Arc<dyn Store>,
+    blobs: Blobs,
     switchboard: Switchboard,
-    sight: Sight,
+    may: config::Questions,
+    /// Where copies of evidence lie while they are read; they have no names there.
+    folder: PathBuf,
     turns: Arc<Semaphore>,
+    asking: Arc<Asking>,
 }
 
 impl Questions {
-    /// On top of the store and the lines to the devices.
-    pub fn new(store: Arc<dyn Store>, switchboard: Switchboard, may: config::Questions) -> Self {
-        let sight = Sight { personal: may.personal, content: may.content };
-        Self { store, switchboard, sight, turns: Arc::new(Semaphore::new(TURNS)) }
+    /// On top of the store and the lines to the devices. `folder` is there, and takes files without names.
+    pub fn new(
+        store: Arc<dyn Store>,
+        blobs: Blobs,
+        switchboard: Switchboard,
+        may: config::Questions,
+        folder: PathBuf,
+    ) -> Self {
+        let turns = Arc::new(Semaphore::new(TURNS));
+        Self { store, blobs, switchboard, may, folder, turns, asking: Arc::default() }
     }
 
-    /// What a question may show at most.
-    pub fn sight(&self) -> Sight {
-        self.sight
+    /// What an asker of this role may see.
+    pub fn sight(&self, role: Role) -> Sight {
+        let technician = role >= Role::Technician;
+        Sight { personal: technician && self.may.personal, content: technician && self.may.content }
     }
 
     /// Why a device is not asked itself, in words: it is off since a time, or was cut off.

@@ -156,7 +156,7 @@ impl Scanning for Past {
                         }
                         None => reading.at_ms,
                     };
-                    let latest = Latest { checked_ms, reading };
+                    let latest = Latest { reading, checked_ms };
                     return Ok(Some(self.shared.held(&course.machine, latest, until_ms)));
                 }
                 self.at = None;

@@ -93,7 +93,8 @@ impl Shared {
     }
 
     fn owner(&self, machine: &Machine) -> Option<Arc<Owner>> {
-        let owner = || Owner { id: machine.device.id.to_string(), name: machine.device.name.clone() };
+        let owner =
+            || Owner { id: machine.device.id.to_string(), name: machine.device.name.clone(), ..Owner::default() };
         self.many.then(|| Arc::new(owner()))
     }
 

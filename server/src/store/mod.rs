@@ -4,6 +4,7 @@ mod audit;
 mod collections;
 mod devices;
 mod evidence;
+mod questions;
 mod readings;
 mod retention;
 mod sqlite;
@@ -15,6 +16,7 @@ pub use audit::{Audit, AuditLine};
 pub use collections::{Collection, CollectionState, Collections};
 pub use devices::{Device, Devices, Enrolment, Greeting, NewDevice};
 pub use evidence::{Attachment, CustodyEntry, EvidenceItem, EvidenceItems};
+pub use questions::{KeptQuestion, KeptQuestions, QuestionState};
 pub use readings::{Arrival, Cursor, Latest, Order, Page, Readings, Window};
 pub use retention::{Retention, TableRetention};
 pub use sqlite::Db;
@@ -23,6 +25,12 @@ pub use tickets::{NewTicket, Ticket, TicketChange, TicketEvent, TicketStatus, Ti
 pub use tokens::{NewToken, Token, TokenRefusal, Tokens};
 
 /// All of it. A handle is shared as `Arc<dyn Store>`.
-pub trait Store: Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + Audit {}
+pub trait Store:
+    Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + KeptQuestions + Audit
+{
+}
 
-impl<T: Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + Audit> Store for T {}
+impl<T: Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + KeptQuestions + Audit> Store
+    for T
+{
+}

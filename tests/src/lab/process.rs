@@ -178,6 +178,11 @@ impl Server {
         self.listen.0
     }
 
+    /// Where technicians reach it.
+    pub fn desk(&self) -> SocketAddr {
+        self.listen.1
+    }
+
     /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data

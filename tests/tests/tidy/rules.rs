@@ -27,7 +27,10 @@ pub(crate) const CORRIDORS: &[(&str, &[&str])] = &[
     ),
     (
         "server",
-        &["config", "store", "blobs", "identity", "ingest", "gateway", "diagnose", "case", "question", "desk", "app"],
+        &[
+            "config", "store", "blobs", "identity", "ingest", "gateway", "diagnose", "case", "evidence", "question",
+            "desk", "app",
+        ],
     ),
 ];
 

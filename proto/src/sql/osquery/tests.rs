@@ -86,7 +86,8 @@ fn ask(sql: &str) -> Vec<String> {
 
 fn fleet() -> Shelf {
     let load = |schema: &TableSchema| {
-        let owner = |name: &str| Some(Arc::new(Owner { id: format!("{name}-id"), name: name.into() }));
+        let owner =
+            |name: &str| Some(Arc::new(Owner { id: format!("{name}-id"), name: name.into(), ..Owner::default() }));
         let mine = machine().into_iter().filter(|reading| reading.table == schema.name);
         Ok(mine.flat_map(|reading| [(owner("anna"), reading.clone()), (owner("ben"), reading)]).collect())
     };

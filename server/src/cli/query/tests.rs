@@ -63,7 +63,9 @@ fn asked(name: &str, tables: &Json, many: bool) -> Vec<String> {
     let known: Vec<Arc<TableSchema>> = catalog::tables().iter().cloned().map(Arc::new).collect();
     let readings = readings(tables);
     let load = move |schema: &TableSchema| {
-        let owner = |name: &str| many.then(|| Arc::new(Owner { id: format!("{name}-id"), name: name.into() }));
+        let owner = |name: &str| {
+            many.then(|| Arc::new(Owner { id: format!("{name}-id"), name: name.into(), ..Owner::default() }))
+        };
         let mine = readings.iter().filter(|reading| reading.table == schema.name);
         let of = |name: &'static str| mine.clone().map(move |reading| (owner(name), reading.clone()));
         Ok(of("anna").chain(many.then(|| of("ben")).into_iter().flatten()).collect())

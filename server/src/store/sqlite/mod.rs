@@ -12,6 +12,7 @@ mod evidence;
 mod fold;
 mod merge;
 mod migrate;
+mod questions;
 mod readings;
 mod retain;
 mod technicians;
