@@ -25,6 +25,7 @@ mod login;
 mod logs;
 mod probe;
 mod query;
+mod questions;
 mod screen;
 mod section;
 mod shape;
@@ -76,6 +77,9 @@ enum Command {
     /// Questions that have a name: those of this release for the diagnoses, and your own.
     #[command(subcommand)]
     Query(query::Query),
+    /// Questions that are kept until their device is back.
+    #[command(subcommand)]
+    Questions(questions::Questions),
     /// What changed on a device between two times, or what differs between two devices.
     Diff(diff::Diff),
     /// A device's log, live, until Ctrl-C.
@@ -108,6 +112,8 @@ enum Command {
     #[command(subcommand)]
     Evidence(evidence::Evidence),
 }
+
+pub use query::of_release as queries;
 
 /// Runs the command line; the exit status is 0, 1 for trouble, 2 for a wrong command line.
 pub fn main() -> ExitCode {
@@ -160,6 +166,7 @@ impl Command {
             Self::Attach(attach) => attach.run(desk, screen).await,
             Self::Evidence(evidence) => evidence.run(desk, screen).await,
             Self::Diff(diff) => diff.run(desk, screen).await,
+            Self::Questions(questions) => questions.run(desk, screen).await,
         }
     }
 }

@@ -108,7 +108,8 @@ impl Screen {
 
     /// Columns of the terminal; none where the output is no terminal.
     pub(super) fn width(self) -> Option<usize> {
-        self.width.map(usize::from)
+        // A terminal that does not know its size says 0.
+        self.width.map(|width| if width == 0 { PLAIN_WIDTH } else { usize::from(width).max(WIDTH_MIN) })
     }
 
     fn write(self, text: fmt::Arguments<'_>) -> io::Result<()> {

@@ -128,6 +128,17 @@ impl Run {
     }
 }
 
+/// The queries of this release by name, as they are put to one device, or to many where `many` says so, with their parameters' defaults.
+/// Those that only make sense of many are left out for one.
+pub fn of_release(many: bool) -> impl Iterator<Item = (&'static str, Question)> {
+    let read = |(name, text): &(&'static str, &str)| Named::read(name, text).ok().map(|named| (*name, named));
+    let named = files::FILES.iter().filter_map(read).filter(move |(_name, named)| many || !named.of_fleet);
+    named.map(move |(name, named)| {
+        let sql = named.sql_for(many);
+        (name, Question { sql, parameters: named.params.into_iter().collect(), ..Question::default() })
+    })
+}
+
 /// A named query as it is put: its parameters by what is given, else by their defaults.
 pub(super) fn question(named: &Named, whom: &Whom) -> anyhow::Result<Question> {
     if named.of_fleet && !whom.is_of_many() {

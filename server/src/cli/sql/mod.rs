@@ -144,13 +144,14 @@ pub(super) async fn answer(
 ) -> Result<(), Failed> {
     let bar = screen::spinner("asking");
     let mut paper = Paper::new(look, out, aside);
-    let mut pieces = tokio::select! {
+    let asked = tokio::select! {
         pieces = asker.ask(query) => pieces.map_err(|error| match error.downcast::<Status>() {
             Ok(status) => Failed::Refused(status),
             Err(error) => Failed::Other(error),
-        })?,
-        () = stop.pressed() => return Err(Failed::Stopped),
+        }),
+        () = stop.pressed() => Err(Failed::Stopped),
     };
+    let mut pieces = asked.inspect_err(|_failed| bar.finish_and_clear())?;
     let (mut end, mut kept): (Option<QueryEnd>, String) = (None, String::new());
     loop {
         let piece = tokio::select! {

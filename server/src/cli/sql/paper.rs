@@ -64,6 +64,8 @@ pub(in crate::cli) struct Paper<'a> {
     layout: Option<(Layout, Vec<bool>)>,
     rows: u64,
     notes: Vec<QueryNote>,
+    /// Under which the question is kept until its device is back.
+    question: String,
 }
 
 impl<'a> Paper<'a> {
@@ -81,6 +83,7 @@ impl<'a> Paper<'a> {
             layout: None,
             rows: 0,
             notes: Vec::new(),
+            question: String::new(),
         }
     }
 
@@ -105,6 +108,9 @@ impl<'a> Paper<'a> {
             self.row(row.cells)?;
         }
         self.notes.extend(part.notes);
+        if !part.question.is_empty() {
+            self.question = part.question;
+        }
         if self.is_ripe() {
             self.lay_out(false)?;
         }
@@ -234,8 +240,9 @@ impl<'a> Paper<'a> {
         if self.look.form == Form::Json {
             self.begin()?;
             let mut rest = ending::json(end, &self.notes, self.look.now_ms);
-            if let (Some(members), Some(broke)) = (rest.as_object_mut(), broke) {
-                members.insert("error".into(), broke.into());
+            if let Some(members) = rest.as_object_mut() {
+                members.extend(broke.map(|broke| ("error".to_owned(), broke.into())));
+                members.insert("question".into(), (!self.question.is_empty()).then_some(self.question).into());
             }
             let rest = rest.to_string();
             return writeln!(self.out, "\n],{}", rest.trim_start_matches('{'));
