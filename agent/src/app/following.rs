@@ -48,7 +48,7 @@ async fn name(follower: Follower, mut policy: watch::Receiver<Policy>, mut named
         }
     }
     // Why not ended: the follower lives as long as this does.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn source(files: &LogFiles) -> Source {

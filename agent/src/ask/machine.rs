@@ -35,44 +35,45 @@ impl Machine {
     fn latest(&self, scan: &Scan, schema: &TableSchema) -> Result<Box<dyn Scanning>, SqlError> {
         let Some(record) = self.record(scan) else { return Ok(found(None)) };
         let reader = lock(record);
-        let Some(reading) = reader.latest(&scan.table).map_err(unread)? else {
+        let Some(reading) = reader.latest(&scan.table).map_err(|error| unread(&error))? else {
             nothing(scan, schema);
             return Ok(found(None));
         };
-        let checked_ms = reader.checked_ms(&scan.table).map_err(unread)?.unwrap_or(reading.at_ms);
+        let checked_ms = reader.checked_ms(&scan.table).map_err(|error| unread(&error))?.unwrap_or(reading.at_ms);
         Ok(found(Some(Held { owner: None, reading, checked_ms, until_ms: None })))
     }
 
     fn at(&self, scan: &Scan, schema: &TableSchema, at_ms: i64) -> Result<Box<dyn Scanning>, SqlError> {
         let Some(record) = self.record(scan) else { return Ok(found(None)) };
         let reader = lock(record);
-        let Some(reading) = reader.at(&scan.table, at_ms).map_err(unread)? else {
-            match reader.held_since(&scan.table).map_err(unread)? {
+        let Some(reading) = reader.at(&scan.table, at_ms).map_err(|error| unread(&error))? else {
+            match reader.held_since(&scan.table).map_err(|error| unread(&error))? {
                 Some(since_ms) => since(scan, since_ms),
                 None => nothing(scan, schema),
             }
             return Ok(found(None));
         };
-        let mut later =
-            reader.runs(&scan.table, at_ms.saturating_add(1), i64::MAX, Order::OldestFirst).map_err(unread)?;
-        let next = later.next(&reader).map_err(unread)?;
+        let mut later = reader
+            .runs(&scan.table, at_ms.saturating_add(1), i64::MAX, Order::OldestFirst)
+            .map_err(|error| unread(&error))?;
+        let next = later.next(&reader).map_err(|error| unread(&error))?;
         let until_ms = next.and_then(|readings| readings.first().map(|reading| reading.at_ms));
         let checked_ms = match until_ms {
             Some(_otherwise) => reading.at_ms,
-            None => reader.checked_ms(&scan.table).map_err(unread)?.unwrap_or(reading.at_ms),
+            None => reader.checked_ms(&scan.table).map_err(|error| unread(&error))?.unwrap_or(reading.at_ms),
         };
         Ok(found(Some(Held { owner: None, reading, checked_ms, until_ms })))
     }
 
     fn within(&self, scan: &Scan, schema: &TableSchema, window: (i64, i64)) -> Result<Box<dyn Scanning>, SqlError> {
         let Some(record) = self.record(scan) else { return Ok(found(None)) };
-        match lock(record).held_since(&scan.table).map_err(unread)? {
+        match lock(record).held_since(&scan.table).map_err(|error| unread(&error))? {
             None => nothing(scan, schema),
             Some(since_ms) if window.0 < since_ms => since(scan, since_ms),
             Some(_long_enough) => {}
         }
         let begun = Window::begin(Arc::clone(record), schema, window, Arc::clone(&scan.brake));
-        Ok(Box::new(begun.map_err(unread)?))
+        Ok(Box::new(begun.map_err(|error| unread(&error))?))
     }
 
     /// The record; where there is none, that is said.
@@ -131,7 +132,7 @@ pub(super) fn lock(record: &Mutex<Reader>) -> MutexGuard<'_, Reader> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn unread(error: RecordError) -> SqlError {
+pub(super) fn unread(error: &RecordError) -> SqlError {
     SqlError::Source(error.to_string())
 }
 

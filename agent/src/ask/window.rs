@@ -47,7 +47,7 @@ impl Window {
     fn pull(&mut self) -> Result<Option<Reading>, SqlError> {
         if self.ready.is_empty() {
             self.brake.check()?;
-            let next = self.runs.next(&lock(&self.record)).map_err(unread)?;
+            let next = self.runs.next(&lock(&self.record)).map_err(|error| unread(&error))?;
             self.ready = next.map(VecDeque::from).unwrap_or_default();
         }
         Ok(self.ready.pop_front())
@@ -59,13 +59,13 @@ impl Window {
             return Ok(None);
         };
         let reader = lock(&self.record);
-        let mut later = reader.runs(&table, to_ms + 1, i64::MAX, Order::OldestFirst).map_err(unread)?;
-        let next = later.next(&reader).map_err(unread)?;
+        let mut later = reader.runs(&table, to_ms + 1, i64::MAX, Order::OldestFirst).map_err(|error| unread(&error))?;
+        let next = later.next(&reader).map_err(|error| unread(&error))?;
         Ok(next.and_then(|readings| readings.first().map(|reading| reading.at_ms)))
     }
 
     fn checked_ms(&self, reading: &Reading) -> Result<i64, SqlError> {
-        let checked_ms = lock(&self.record).checked_ms(&reading.table).map_err(unread)?;
+        let checked_ms = lock(&self.record).checked_ms(&reading.table).map_err(|error| unread(&error))?;
         Ok(checked_ms.unwrap_or(reading.at_ms))
     }
 }

@@ -211,7 +211,7 @@ impl Journals {
         }
         // A journald numbers its entries without gaps: where a file begins further on, the files before it are gone.
         let removed = self.marks.get(&journald).map_or(0, |mark| entry.seqnum - mark - 1);
-        if removed > 0 && open.file.head.head_seqnum == entry.seqnum && !self.denied {
+        if removed > 0 && open.file.head.first_seqnum == entry.seqnum && !self.denied {
             wrong.push(format!(
                 "{removed} entries of the journal were removed (rotation or vacuum) before they were read"
             ));

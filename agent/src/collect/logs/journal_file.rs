@@ -64,7 +64,7 @@ pub(super) struct Head {
     pub(super) archived: bool,
     pub(super) tail_seqnum: u64,
     /// Number of the first entry.
-    pub(super) head_seqnum: u64,
+    pub(super) first_seqnum: u64,
     entries: u64,
     first_array: u64,
     compact: bool,
@@ -317,7 +317,7 @@ fn read_head(file: &File) -> anyhow::Result<Head> {
         seqnum_id: id(&head, 72),
         archived: head.get(16) == Some(&2),
         tail_seqnum: le64(&head, 160),
-        head_seqnum: le64(&head, 168),
+        first_seqnum: le64(&head, 168),
         entries: le64(&head, 152),
         first_array: le64(&head, 176),
         compact: incompatible & INCOMPATIBLE_COMPACT != 0,
