@@ -51,8 +51,9 @@ use crate::v1::cell::Value as Kind;
 use crate::v1::{Cell, ColumnType, Query, QueryEnd, QueryPart, ResultColumn, ResultRow, TableSchema, Unit};
 use asked::Asked;
 
-/// Bytes of rows that go in one part of an answer.
-const PART_BYTES: usize = 64 * 1024;
+/// Bytes of rows that go in one part of an answer. Why not fewer: a server holds so many parts of it that even the largest answer is not lost
+/// where the one who asked reads slowly.
+const PART_BYTES: usize = 256 * 1024;
 
 /// Rows do not wait longer than this for others to go with.
 const PART_WAIT: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use clap::Parser;
 use deskside_tests::lab::asker::Asker;
 use deskside_tests::lab::cups::Cups;
@@ -30,6 +30,9 @@ struct Arguments {
     /// Questions that share the look of a moment ago.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     shared: u32,
+    /// Questions that are given up while they are worked on.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    stops: u32,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -57,6 +60,13 @@ async fn main() -> anyhow::Result<()> {
             times.len()
         )?;
     }
+    let stopped = stops(&mut asker, &device, arguments.stops).await?;
+    let (median, worst) = (at(&stopped, 50), at(&stopped, 100));
+    writeln!(
+        out,
+        "{} questions given up: the one that waited is answered within median {median:?}, at most {worst:?}",
+        stopped.len()
+    )?;
     ensure!(at(&fresh, 99) <= P99_MAX, "a live question takes longer than {P99_MAX:?}");
     Ok(())
 }
@@ -70,6 +80,33 @@ async fn times(asker: &mut Asker, device: &str, count: u32, apart: Duration) -> 
         let answered = asker.ask(device, "SELECT * FROM printers").await?;
         times.push(begun.elapsed());
         ensure!(answered.rows() == QUEUES, "{} rows for {QUEUES} queues", answered.rows());
+    }
+    times.sort();
+    Ok(times)
+}
+
+/// With as many questions worked on as may be: the time from hanging up on one to the whole answer of the one that waited for its turn.
+async fn stops(asker: &mut Asker, device: &str, count: u32) -> anyhow::Result<Vec<Duration>> {
+    let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+    let mut times = Vec::new();
+    for _question in 0..count {
+        let mut held = Vec::new();
+        for _turn in 0..2 {
+            let mut parts = asker.begin(device, endless).await?;
+            parts.message().await?.context("an endless question has columns")?;
+            held.push(parts);
+        }
+        let mut waits = asker.begin(device, "SELECT count(*) FROM tables").await?;
+        let told = waits.message().await?.context("it is told to wait")?;
+        ensure!(!told.progress.is_empty(), "it did not wait");
+        let begun = Instant::now();
+        drop(held.pop());
+        while waits.message().await?.is_some() {}
+        times.push(begun.elapsed());
+        drop(held);
+        // Both turns are to be free again.
+        asker.ask(device, "SELECT 1").await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     times.sort();
     Ok(times)
