@@ -70,7 +70,7 @@ impl Shell {
 async fn known(asker: &mut Asker) -> anyhow::Result<Vec<TableSchema>> {
     match asker {
         Asker::Desk(desk, _request) => Ok(tables::schemas(desk).await?.into_values().collect()),
-        Asker::File(_shelf) => Ok(catalog::tables().to_vec()),
+        Asker::File(_source) => Ok(catalog::tables().to_vec()),
     }
 }
 

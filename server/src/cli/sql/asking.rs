@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deskside_proto::sql::{self, Bounds, Brake, Shelf, Source};
+use deskside_proto::sql::{self, Bounds, Brake, Source};
 use deskside_proto::v1::{Query, QueryPart, QueryRequest, Sight};
 use tokio::sync::{Notify, mpsc};
 use tonic::{Status, Streaming};
@@ -23,7 +23,7 @@ pub(in crate::cli) enum Asker {
     /// The server, for a device, the fleet or a ticket.
     Desk(Box<Desk>, QueryRequest),
     /// A bundle.
-    File(Arc<Shelf>),
+    File(Arc<dyn Source>),
 }
 
 impl Asker {
@@ -34,7 +34,7 @@ impl Asker {
                 let request = QueryRequest { query: Some(query), ..request.clone() };
                 Ok(Pieces::Desk(Box::new(desk.query(request).await?.into_inner())))
             }
-            Self::File(shelf) => Ok(Pieces::of_file(Arc::clone(shelf), query)),
+            Self::File(source) => Ok(Pieces::of_file(Arc::clone(source), query)),
         }
     }
 }
@@ -48,7 +48,7 @@ pub(in crate::cli) enum Pieces {
 }
 
 impl Pieces {
-    fn of_file(shelf: Arc<Shelf>, mut query: Query) -> Self {
+    fn of_file(source: Arc<dyn Source>, mut query: Query) -> Self {
         // A file lies on the technician's own disk: what is in it was given out when it was fetched.
         query.sight = Some(Sight { personal: true, content: true });
         let bounds = sql::bounds(&query, BOUNDS);
@@ -56,7 +56,6 @@ impl Pieces {
         let (sender, pieces) = mpsc::channel(PARTS_MAX);
         let stop = Arc::clone(&brake);
         tokio::task::spawn_blocking(move || {
-            let source: Arc<dyn Source> = shelf;
             let mut tell = |part: QueryPart| sender.blocking_send(Ok(part)).is_ok();
             if let Err(error) = sql::answer(&source, &query, bounds, &stop, &mut tell) {
                 // Nobody may listen any more; then there is nobody to tell.
