@@ -44,7 +44,7 @@ pub struct Asked {
     pub tables: Vec<String>,
     /// Probes: name and arguments, separated by blanks.
     pub probes: Vec<String>,
-    /// Around this time, server's clock; none for now.
+    /// Around this time, server's clock; none where it is now.
     pub around_ms: Option<i64>,
     /// How far back from then, in seconds.
     pub before_s: u64,
