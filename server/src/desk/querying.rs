@@ -1,6 +1,7 @@
 //! Questions in SQL: who may see what, to whom they go, and the lines that they leave.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use deskside_proto::sql::{SQL_BYTES_MAX, SqlError};
 use deskside_proto::v1::query_request::Scope;
@@ -26,7 +27,10 @@ const PARTS_MAX: usize = 8;
 /// How much of a question is in the audit log.
 const LOGGED_CHARS_MAX: usize = 2_000;
 
-/// How a question ended whose asker went away.
+/// How long a piece waits for one who reads nothing. Why so long: a person may read page by page.
+const SLOW_ASKER: Duration = Duration::from_mins(5);
+
+/// How a question ended whose asker went away, or read nothing any more.
 const HUNG_UP: &str = "stopped: the asker hung up";
 
 impl Desk {
@@ -141,7 +145,7 @@ impl Desk {
                 Some(Ok(part)) => {
                     rows += part.rows.len();
                     let Some(end) = &part.end else {
-                        if sender.send(Ok(part)).await.is_err() {
+                        if sender.send_timeout(Ok(part), SLOW_ASKER).await.is_err() {
                             break (None, HUNG_UP.into());
                         }
                         continue;
@@ -168,7 +172,7 @@ impl Desk {
         };
         if let Some(last) = last {
             // Why: one who has gone needs no last word.
-            sender.send(last).await.ok();
+            sender.send_timeout(last, SLOW_ASKER).await.ok();
         }
     }
 }

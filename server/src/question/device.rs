@@ -13,13 +13,18 @@ const TIME_MS: u32 = 30_000;
 /// How long it may at most.
 const TIME_MS_MAX: u32 = 120_000;
 
-/// Added for its wait: a device answers few questions at a time.
+/// Added for its wait, where it is the only one that is asked: a device answers few questions at a time.
 const QUEUE_MS: u32 = 60_000;
 
 impl Questions {
     /// Asks the device. It is told to stop as soon as the pieces are dropped.
     pub fn ask(&self, device: Uuid, query: Query) -> Result<Pieces, Unanswered> {
-        let deadline_ms = time_ms(&query) + QUEUE_MS;
+        self.ask_waiting(device, query, QUEUE_MS)
+    }
+
+    /// The same, where it may wait for its turn so long.
+    pub(super) fn ask_waiting(&self, device: Uuid, query: Query, wait_ms: u32) -> Result<Pieces, Unanswered> {
+        let deadline_ms = time_ms(&query) + wait_ms;
         let kind = Some(command::Kind::Query(Box::new(query)));
         let answers = self.switchboard.command(device, Command { id: String::new(), deadline_ms, kind })?;
         Ok(Box::pin(stream::unfold(Some(answers), next)))

@@ -20,6 +20,9 @@ const ASKED_AT_ONCE: usize = 1_024;
 /// How long each may take, where the asker does not say.
 const TIME_MS: u32 = 15_000;
 
+/// How long a question may wait there for its turn.
+const WAIT_MS: u32 = 5_000;
+
 /// Progress is told no more often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
@@ -47,7 +50,7 @@ impl Questions {
         let (heard, mut pieces) = mpsc::channel(PIECES_MAX);
         // Why owned by this task: when the asker goes, each device is told to stop.
         let asking = stream::iter(merging.connected()).for_each_concurrent(ASKED_AT_ONCE, |(place, device)| {
-            let (heard, pieces) = (heard.clone(), self.ask(device, query.clone()));
+            let (heard, pieces) = (heard.clone(), self.ask_waiting(device, query.clone(), WAIT_MS));
             async move {
                 let mut pieces = match pieces {
                     Ok(pieces) => pieces,
