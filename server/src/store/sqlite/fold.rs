@@ -97,6 +97,11 @@ pub(super) fn due(connection: &Connection, before_ms: i64) -> Result<Vec<Fold>> 
     Ok(folds)
 }
 
+/// Whether these are as many as one transaction takes, so that there are likely more.
+pub(super) fn is_full(folds: &[Fold]) -> bool {
+    folds.len() as i64 >= FOLDS_MAX || folds.iter().map(|fold| fold.gone.len()).sum::<usize>() >= READINGS_MAX
+}
+
 fn gather(connection: &Connection, device: i64, table: i64, open: Option<i64>) -> Result<Fold> {
     let mut fold = Fold { device, table, gone: Vec::new(), bytes: 0, blocks: Vec::new() };
     if let Some(no) = open {

@@ -66,9 +66,10 @@ impl Doom {
     }
 }
 
-/// One piece of work; answers whether there was one.
+/// One piece of work; answers whether there may be more. Why it goes on to letting go after a piece of folding that was not full: where many
+/// devices stream, something is always due to be folded.
 pub(super) async fn step(db: &Db, retention: &Retention, now_ms: i64) -> Result<bool> {
-    if folded(db, now_ms - LOOSE_MS).await? {
+    if folded(db, now_ms - LOOSE_MS).await? == Folded::Full {
         return Ok(true);
     }
     let bounds = retention.clone();
@@ -78,19 +79,28 @@ pub(super) async fn step(db: &Db, retention: &Retention, now_ms: i64) -> Result<
         return Ok(true);
     }
     // What lies loose cannot go; in blocks it can.
-    if over && folded(db, i64::MAX).await? {
+    if over && folded(db, i64::MAX).await? != Folded::Nothing {
         return Ok(true);
     }
     give_back(db).await
 }
 
-async fn folded(db: &Db, before_ms: i64) -> Result<bool> {
+/// What a piece of folding came to.
+#[derive(PartialEq, Eq)]
+enum Folded {
+    Nothing,
+    Some,
+    Full,
+}
+
+async fn folded(db: &Db, before_ms: i64) -> Result<Folded> {
     let folds = db.read(move |connection| fold::due(connection, before_ms)).await?;
-    let any = !folds.is_empty();
-    if any {
-        db.write(move |tx| fold::write(tx, &folds)).await?;
+    if folds.is_empty() {
+        return Ok(Folded::Nothing);
     }
-    Ok(any)
+    let full = fold::is_full(&folds);
+    db.write(move |tx| fold::write(tx, &folds)).await?;
+    Ok(if full { Folded::Full } else { Folded::Some })
 }
 
 /// What is to go next, and whether all together are beyond their room.

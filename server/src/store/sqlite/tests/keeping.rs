@@ -197,6 +197,21 @@ async fn appending_goes_on_while_much_is_let_go_of_and_the_file_shrinks() {
 }
 
 #[tokio::test]
+async fn old_readings_go_though_there_is_always_something_to_fold() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let (old, new) = (enrolled(&db, "old").await, enrolled(&db, "another").await);
+    hours(&db, old, "load", (0, 100)).await;
+    let now_ms = T0 + 300 * HOUR;
+    for seq in 1..20 {
+        db.append(new, 1, vec![of("load", seq, now_ms)], now_ms - 2 * HOUR).await.unwrap();
+        db.retain(&Retention { age_max_ms: DAY, ..all() }, now_ms).await.unwrap();
+    }
+    assert!(times(&db, old, "load").await.is_empty());
+    assert_eq!(times(&db, new, "load").await.len(), 19);
+}
+
+#[tokio::test]
 async fn a_store_of_before_is_brought_over_with_all_its_readings() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
