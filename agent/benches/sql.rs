@@ -21,6 +21,7 @@ use prost::Message;
 /// Rows remembered.
 const ROWS: u64 = 1_000_000;
 const INTERFACES: u64 = 16;
+const READINGS: i64 = (ROWS / INTERFACES) as i64;
 const T0: i64 = 1_800_000_000_000;
 const MINUTE: i64 = 60_000;
 
@@ -33,6 +34,7 @@ const ROUNDS: usize = 5;
 /// Rows a second that a filter by number within a time is to reach.
 const FILTER_MIN: f64 = 4e6;
 
+/// Why half of the rows where they are grouped: SQLite sorts them first, in memory, and a million of these rows are over its bound.
 const QUESTIONS: [(&str, &str); 6] = [
     (
         "numeric filter in a time range",
@@ -41,8 +43,8 @@ const QUESTIONS: [(&str, &str); 6] = [
     ("count", "SELECT count(*) FROM interface_io(:from, :to)"),
     ("numeric sum", "SELECT sum(rx_bytes_per_second) FROM interface_io(:from, :to)"),
     (
-        "group by text",
-        "SELECT interface, count(*), max(rx_bytes_per_second) FROM interface_io(:from, :to) GROUP BY interface",
+        "group by text, half of the rows",
+        "SELECT interface, count(*), max(rx_bytes_per_second) FROM interface_io(:from, :half) GROUP BY interface",
     ),
     ("LIKE on text", "SELECT count(*) FROM interface_io(:from, :to) WHERE interface LIKE '%p1_'"),
     (
@@ -74,7 +76,8 @@ fn main() -> anyhow::Result<()> {
             let (took, used) = ask(folder.path(), &registry, question)?;
             (best, cpu) = (best.min(took), cpu.min(used));
         }
-        let (rate, on_cpu) = (ROWS as f64 / best.as_secs_f64() / 1e6, ROWS as f64 / cpu.as_secs_f64() / 1e6);
+        let rows = if question.contains(":half") { ROWS / 2 } else { ROWS } as f64;
+        let (rate, on_cpu) = (rows / best.as_secs_f64() / 1e6, rows / cpu.as_secs_f64() / 1e6);
         println!("{name}: {rate:.2} million rows a second ({on_cpu:.2} by processor time), best of {ROUNDS}");
         if filter == 0.0 {
             filter = on_cpu * 1e6;
@@ -88,15 +91,14 @@ fn remember(folder: &std::path::Path, registry: &Arc<Registry>) -> anyhow::Resul
     let bounds = Bounds { bytes_max: 4 << 30, age_max_ms: i64::MAX, samples_every_ms: 0, ..Bounds::default() };
     let mut record = Record::open(folder, bounds, Arc::clone(registry), T0)?;
     let mut entries = Vec::new();
-    let readings = (ROWS / INTERFACES) as i64;
-    for place in 0..readings {
+    for place in 0..READINGS {
         entries.push(Entry { reading: reading(place), stream: false, position: None });
-        if entries.len() >= TOGETHER || place + 1 == readings {
+        if entries.len() >= TOGETHER || place + 1 == READINGS {
             record.append(T0 + place * MINUTE, &entries)?;
             entries.clear();
         }
     }
-    record.tidy(T0 + readings * MINUTE)?;
+    record.tidy(T0 + READINGS * MINUTE)?;
     Ok(record.stats().bytes)
 }
 
@@ -131,10 +133,12 @@ fn reading(place: i64) -> Reading {
 fn ask(folder: &std::path::Path, registry: &Arc<Registry>, question: &str) -> anyhow::Result<(Duration, Duration)> {
     let (begun, used) = (Instant::now(), on_cpu()?);
     let reader = Reader::open(folder, Arc::clone(registry))?;
-    let machine = Machine::new(Some(reader), registry, Box::new(Blind), T0 + 1_000_000 * MINUTE);
+    let machine = Machine::new(Some(reader), registry, Box::new(Blind), T0 + READINGS * MINUTE);
     let source: Arc<dyn Source> = Arc::new(machine);
     let brake = Arc::new(Brake::new(Instant::now() + Duration::from_mins(5)));
-    let parameters = [("from".into(), T0.to_string()), ("to".into(), (T0 + 1_000_000 * MINUTE).to_string())];
+    let (to, half) = (T0 + READINGS * MINUTE, T0 + (READINGS / 2 - 1) * MINUTE);
+    let parameters = [("from", T0), ("to", to), ("half", half)];
+    let parameters = parameters.map(|(name, at_ms)| (name.to_owned(), at_ms.to_string()));
     let query = Query { sql: question.into(), parameters: parameters.into(), ..Query::default() };
     let mut rows = 0;
     sql::answer(&source, &query, sql::Bounds::default(), &brake, &mut |part| {
