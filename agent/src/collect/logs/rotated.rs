@@ -19,6 +19,8 @@ const ROTATED_MAX: usize = 16;
 const BESIDE_MAX: usize = 4096;
 /// Times that they are listed anew.
 const LISTINGS_MAX: usize = 3;
+/// The last moment of a second.
+const NANOSECONDS_MAX: i64 = 999_999_999;
 /// What rotation adds to names once it has compressed a file.
 const PACKED: [&str; 5] = ["gz", "zst", "xz", "bz2", "lz4"];
 /// Of these, what is read.
@@ -129,8 +131,14 @@ fn open(path: &Path) -> Option<Origin> {
     }
 }
 
+/// When a file was last written. Why not always as its time says: bzip2 keeps the second alone of the file that it packs, and several
+/// rotations can fall into one; it was then written before it was packed, as late in that second as can be.
 fn written(facts: &Metadata) -> (i64, i64) {
-    (facts.mtime(), facts.mtime_nsec())
+    match facts.mtime_nsec() {
+        0 if facts.ctime() == facts.mtime() => (facts.mtime(), facts.ctime_nsec()),
+        0 => (facts.mtime(), NANOSECONDS_MAX),
+        exact => (facts.mtime(), exact),
+    }
 }
 
 /// Files in the log's folder, and in that of the file that it links to. Where one goes while they are listed, they are listed again: what it
@@ -229,5 +237,27 @@ mod tests {
             assert!(!of(&format!("/l/{name}")), "{name}");
         }
         assert!(!is_rotated(Path::new("/l/own.log"), &patterns, Path::new("/l/own-1.log")), "a log of its own");
+    }
+
+    #[test]
+    fn a_file_of_which_packing_kept_the_second_alone_comes_after_those_of_its_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8], nanoseconds: u32| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let at = std::time::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, nanoseconds);
+            std::fs::File::options().append(true).open(&path).unwrap().set_modified(at).unwrap();
+            path
+        };
+        let line = |number: u8| vec![b'0' + number; 300];
+        let first = write("app.log-1", &line(1), 300_000_000);
+        let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        std::io::Write::write_all(&mut packer, &line(2)).unwrap();
+        write("app.log-2.bz2", &packer.finish().unwrap(), 0);
+        let path = write("app.log", &line(3), 700_000_000);
+        let patterns = Patterns::new(vec![path.display().to_string()], &[]);
+        let mut newer = newer(&path, &patterns, &Origin::open(&first).unwrap());
+        let begins: Vec<Vec<u8>> = newer.iter_mut().map(|origin| origin.first(1)).collect();
+        assert_eq!(begins, [b"2", b"3"]);
     }
 }
