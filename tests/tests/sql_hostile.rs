@@ -18,7 +18,7 @@ const SETTINGS: &str = "[sql]\ntime_max_s = 2\n";
 
 /// More than this above its level after all of them would be memory that is not given back. Why so much: what a loaded machine holds of a
 /// program in a moment varies by mebibytes.
-const GROWTH_BYTES_MAX: u64 = 24 << 20;
+const GROWTH_BYTES_MAX: u64 = 16 << 20;
 
 fn hostile() -> Vec<String> {
     let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)";

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use deskside_proto::show;
 use deskside_proto::v1::{Outcome, Policy, Reading};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::keeper::Keeper;
 use crate::collect::vitals::VITALS;
 use crate::collect::{Cadence, Collector, Os, Registry, look};
-use crate::host::{Host, give_back_program};
+use crate::host::{Host, give_back_memory};
 use crate::local::TableStatus;
 use crate::record::Entry;
 use crate::redact::Redactor;
@@ -41,6 +41,8 @@ pub(super) enum Wish {
     Policy(Policy),
     /// What these tables show may have changed.
     Changed(Vec<&'static str>),
+    /// What was seen is to be recorded at once; told when it is.
+    Record(oneshot::Sender<()>),
 }
 
 /// What the latest look at each table said, for the one who asks at the machine.
@@ -152,6 +154,10 @@ impl Looker {
                             self.step(Event::Changed(table), None);
                         }
                     }
+                    Some(Wish::Record(recorded)) => {
+                        self.record().await;
+                        recorded.send(()).ok();
+                    }
                     None => break,
                 },
                 Some((table, reading)) = self.returned.recv() => self.back(table, reading),
@@ -162,7 +168,7 @@ impl Looker {
             }
             if self.give_back_at.is_some_and(|at| at <= Instant::now()) {
                 self.give_back_at = None;
-                give_back_program();
+                give_back_memory();
             }
         }
         self.record().await;

@@ -8,13 +8,13 @@ use deskside_proto::sql::{self, Brake, Source, SqlError};
 use deskside_proto::v1::{Outcome, Query, QueryEnd, QueryPart, QuestionAsked, Reading};
 use prost::Message;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::commands::{Means, Reply};
 use super::looks::{Eye, Wish};
 use crate::ask::{Looks, Machine};
 use crate::collect::{Cadence, Os};
-use crate::host::give_back_program;
+use crate::host::give_back_memory;
 use crate::record::Entry;
 
 /// Questions that are worked on at the same time.
@@ -57,6 +57,7 @@ impl Means {
         let bounds = sql::bounds(&query, self.limits.bounds());
         let brake = Arc::new(Brake::new(Instant::now() + bounds.time_max));
         let _waiting = Waiting(Arc::clone(&brake));
+        self.record_what_was_seen().await;
         let reader = self.keeper.with(|shelf| shelf.record.reader()).await??;
         let (eye, runtime) = (Arc::clone(&self.eye), Handle::current());
         let looks = Asking { eye: Arc::clone(&eye), wishes: self.wishes.clone(), runtime };
@@ -86,11 +87,20 @@ impl Means {
         Ok(())
     }
 
+    /// Why: who just saw something at the machine must find it in its history.
+    async fn record_what_was_seen(&self) {
+        let (recorded, told) = oneshot::channel();
+        if self.wishes.send(Wish::Record(recorded)).await.is_ok() {
+            // The looker ends with the agent.
+            told.await.ok();
+        }
+    }
+
     /// Lets the next question begin; where none waits, what this one used is given back.
     fn end(&self, turn: OwnedSemaphorePermit) {
         drop(turn);
         if self.questions.available_permits() == AT_ONCE_MAX {
-            give_back_program();
+            give_back_memory();
         }
     }
 

@@ -18,7 +18,7 @@ mod wire;
 
 pub use attribute::attribute;
 pub use echo::{Back, Echo, Echoed, IcmpError, Knock};
-pub use live::{Live, LiveOptions, SnmpConfig, give_back_program, hold_little_memory};
+pub use live::{Live, LiveOptions, SnmpConfig, give_back_memory, hold_little_memory};
 pub use news::{Heard, News, awaited};
 pub use packets::{BpfInstruction, Packet, Packets, Tap};
 pub use recorded::Recorded;

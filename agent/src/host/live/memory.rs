@@ -27,12 +27,26 @@ pub fn hold_little_memory() {
     }
 }
 
+/// Gives back what is not needed at the moment: whole free pages of the heap, and the pages of the program itself.
+pub fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: malloc_trim(3) touches free memory of the allocator alone, and may be called at any time. Why it is needed beside the
+        // threshold: by itself the allocator gives back only what is free above the highest block in use.
+        #[allow(unsafe_code, reason = "no safe crate offers malloc_trim")]
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+    give_back_program();
+}
+
 /// Where the code and the constants of this program lie in memory; empty where the system does not say.
 static PROGRAM: LazyLock<Vec<Range<usize>>> = LazyLock::new(segments);
 
 /// Lets go of the pages of the program's own code and constants; those that are needed again are mapped again from the page cache as they are
 /// used. Why: looks run most of the program for a moment, and what they ran would stay for the time in which little of it is needed.
-pub fn give_back_program() {
+fn give_back_program() {
     #[cfg(target_os = "linux")]
     for segment in PROGRAM.iter() {
         // SAFETY: the range lies within a segment of this program's file that is mapped privately and never writable, so no page of it

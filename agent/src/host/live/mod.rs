@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use memory::{give_back_program, hold_little_memory};
+pub use memory::{give_back_memory, hold_little_memory};
 pub use snmp::Config as SnmpConfig;
 
 use super::folder;
