@@ -1,5 +1,7 @@
 //! The server's configuration: a TOML file in which everything may be left out.
 
+mod help_desks;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -11,6 +13,8 @@ use anyhow::{Context, Result, ensure};
 use deskside_proto::v1::{CaptureConsent, LogEntries, LogFiles, Policy, ProbePolicy, Redaction, TablePolicy};
 use prost::Message;
 use serde::{Deserialize, Serialize};
+
+pub use help_desks::{Attach, HelpDeskConfig, HooksConfig};
 
 /// Longest file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -25,13 +29,17 @@ pub struct Config {
     pub desk: Desk,
     /// Evidence at rest.
     pub evidence: Evidence,
-    /// How much of what agents stream is kept.
     /// How much of what agents stream is kept, and how long what is sensitive.
     pub retention: Retention,
     /// What questions in SQL may show.
     pub questions: Questions,
     /// What agents look at and stream.
     pub policy: PolicyConfig,
+    /// Where help desks tell us that something happened.
+    pub hooks: HooksConfig,
+    /// The help desks.
+    #[serde(rename = "help_desk", skip_serializing_if = "Vec::is_empty")]
+    pub help_desks: Vec<HelpDeskConfig>,
 }
 
 /// The agents' side.
@@ -302,6 +310,8 @@ impl Config {
             "agents.certificate_days must be from 1 to 3650"
         );
         config.retention.check()?;
+        config.hooks.check()?;
+        help_desks::check(&config.help_desks)?;
         config.policy.logs.iter().try_for_each(LogLine::check)?;
         for address in config.agents.addresses.iter().chain(&config.desk.addresses) {
             check_address(address)?;
@@ -395,6 +405,9 @@ mod tests {
             ("[[policy.logs]]\nfiles = [\"/opt/../etc/shadow\"]\n", "whole path"),
             ("[[policy.logs]]\nfiles = [\"/a\"]\nzone = \"Mars\"\n", "time zone"),
             ("[agents]\naddresses = [\"no port\"]\n", "host:port"),
+            ("[[help_desk]]\nname = \"rt\"\nkind = \"rt\"\nurll = \"x\"\n", "line 4"),
+            ("[[help_desk]]\nname = \"R T\"\nkind = \"rt\"\n", "lower-case"),
+            ("[hooks]\nlisten = \"0.0.0.0:1\"\nplain = true\n", "loopback"),
             ("nonsense", "line 1"),
         ] {
             let error = format!("{:#}", Config::parse(text).unwrap_err());

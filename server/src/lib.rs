@@ -13,3 +13,4 @@ pub mod identity;
 pub mod ingest;
 pub mod question;
 pub mod store;
+pub mod ticket;
