@@ -7,6 +7,8 @@ mod file;
 mod foreign;
 mod http;
 mod note;
+mod redmine;
+mod request_tracker;
 mod trouble;
 
 use std::sync::Arc;
@@ -24,7 +26,7 @@ pub use trouble::{Refused, Trouble};
 use crate::config::HelpDeskConfig;
 
 /// The systems, each with a file of its own.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[redmine::KIND, request_tracker::KIND];
 
 /// A system that can be configured.
 #[derive(Clone, Copy)]
