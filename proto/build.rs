@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "query",
     "agent",
     "desk",
+    "people",
     "hardware",
     "storage",
     "devices",

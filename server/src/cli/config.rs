@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use deskside_proto::show;
 use serde::{Deserialize, Serialize};
 
 use super::trouble::Trouble;
@@ -26,6 +27,24 @@ pub(super) struct Login {
     pub(super) ca_sha256: String,
     /// The technician's secret, lower-case hex.
     pub(super) secret: String,
+    /// Until when the token is good, server's clock; 0 where it renews itself. Not there in a login of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires_ms: Option<i64>,
+}
+
+/// How long before its end a token is warned of.
+const WARNED_BEFORE_MS: i64 = 7 * 24 * 3_600 * 1_000;
+
+impl Login {
+    /// What there is to say of the token's end; nothing while it is far.
+    pub(super) fn warning(&self, now_ms: i64) -> Option<String> {
+        let expires_ms = self.expires_ms.filter(|at_ms| *at_ms != 0 && *at_ms - now_ms < WARNED_BEFORE_MS)?;
+        let end = if expires_ms > now_ms { "expires" } else { "expired" };
+        Some(format!(
+            "your token {end} {}; `deskside technician renew` makes a new one while it is good",
+            show::age(expires_ms, now_ms)
+        ))
+    }
 }
 
 /// The folder: as told, else `$XDG_CONFIG_HOME/deskside`, else `~/.config/deskside`.
@@ -79,7 +98,12 @@ mod tests {
     use super::*;
 
     fn login() -> Login {
-        Login { addresses: vec!["desk.example:8444".into()], ca_sha256: "00".repeat(32), secret: "ab".repeat(16) }
+        Login {
+            addresses: vec!["desk.example:8444".into()],
+            ca_sha256: "00".repeat(32),
+            secret: "ab".repeat(16),
+            expires_ms: None,
+        }
     }
 
     #[test]
@@ -89,6 +113,15 @@ mod tests {
         let path = write(&folder.path().join("new"), &login()).unwrap();
         assert_eq!(read(&folder.path().join("new")).unwrap(), login());
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_token_is_warned_of_in_its_last_seven_days() {
+        let day_ms = 24 * 3_600 * 1_000;
+        let ends = |expires_ms| Login { expires_ms, ..login() }.warning(0);
+        assert_eq!((ends(None), ends(Some(0)), ends(Some(8 * day_ms))), (None, None, None));
+        assert!(ends(Some(6 * day_ms)).unwrap().contains("expires"));
+        assert!(ends(Some(-day_ms)).unwrap().contains("expired"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tonic::{Request, Status};
 use tower::service_fn;
 
 use super::config::Login;
+use super::screen::{self, Line};
 use super::trouble::Trouble;
 
 /// How long one address may take to answer.
@@ -45,8 +46,11 @@ impl Interceptor for Technician {
     }
 }
 
-/// Connects to the first address that answers with a certificate of the right CA.
+/// Connects to the first address that answers with a certificate of the right CA. A token that ends soon is warned of.
 pub(super) async fn open(login: &Login) -> anyhow::Result<Desk> {
+    if let Some(warning) = login.warning(jiff::Timestamp::now().as_millisecond()) {
+        screen::note(Line::default().warn("! ").plain(warning))?;
+    }
     let secret = HEXLOWER.decode(login.secret.as_bytes()).context("the login's secret is not hexadecimal")?;
     let ca_sha256 =
         HEXLOWER.decode(login.ca_sha256.as_bytes()).context("the login's fingerprint is not hexadecimal")?;
@@ -63,9 +67,9 @@ pub(super) async fn open(login: &Login) -> anyhow::Result<Desk> {
     Ok(desk.max_decoding_message_size(ANSWER_BYTES_MAX))
 }
 
-type Line = TokioIo<tokio_rustls::client::TlsStream<TcpStream>>;
+type Socket = TokioIo<tokio_rustls::client::TlsStream<TcpStream>>;
 
-async fn dial(addresses: Vec<String>, tls: TlsConnector) -> anyhow::Result<Line> {
+async fn dial(addresses: Vec<String>, tls: TlsConnector) -> anyhow::Result<Socket> {
     let mut failures = Vec::new();
     for address in addresses {
         match tokio::time::timeout(CONNECT_MAX, shake_hands(&address, &tls)).await {
@@ -77,7 +81,7 @@ async fn dial(addresses: Vec<String>, tls: TlsConnector) -> anyhow::Result<Line>
     Err(anyhow::anyhow!(failures.join("; ")))
 }
 
-async fn shake_hands(address: &str, tls: &TlsConnector) -> anyhow::Result<Line> {
+async fn shake_hands(address: &str, tls: &TlsConnector) -> anyhow::Result<Socket> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(SERVER_NAME)?;

@@ -4,8 +4,8 @@ use std::io::Read;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use deskside_proto::invite;
 use deskside_proto::v1::WhoAmIRequest;
+use deskside_proto::{invite, show};
 use serde_json::json;
 
 use super::screen::{Line, Screen};
@@ -31,8 +31,10 @@ impl Login {
             addresses: invite.addresses,
             ca_sha256: HEXLOWER.encode(&invite.ca_sha256),
             secret: HEXLOWER.encode(&invite.secret),
+            expires_ms: None,
         };
         let me = connect::open(&login).await?.who_am_i(WhoAmIRequest {}).await?.into_inner();
+        let login = config::Login { expires_ms: Some(me.expires_ms), ..login };
         let path = config::write(folder, &login)?;
         if screen.json {
             let (name, role, version) = (me.name, me.role, me.server_version);
@@ -41,6 +43,10 @@ impl Login {
         }
         let who = format!("logged in as {} ({}), server {}", me.name, me.role, me.server_version);
         screen.line(Line::default().good("✓ ").plain(who))?;
+        if me.expires_ms != 0 {
+            let until = show::time(me.expires_ms, screen.now_ms);
+            screen.line(Line::default().dim(format!("the token is good until {until}")))?;
+        }
         screen.line(Line::default().dim(format!("kept in {}; `deskside devices` is a good start", path.display())))?;
         Ok(())
     }

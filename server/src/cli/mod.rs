@@ -23,6 +23,7 @@ mod evidence;
 mod log;
 mod login;
 mod logs;
+mod people;
 mod probe;
 mod query;
 mod questions;
@@ -58,6 +59,9 @@ struct Arguments {
 enum Command {
     /// Keep the login that an administrator gave out.
     Login(login::Login),
+    /// Who may come in: administrators add, list, renew and revoke.
+    #[command(subcommand)]
+    Technician(people::People),
     /// All devices, worst first.
     Devices,
     /// One device: what is wrong first, then what is known and how old it is.
@@ -138,6 +142,7 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
         Command::Sql(sql) => return sql.run(&folder, screen).await,
         Command::Shell(shell) => return shell.run(&folder, screen).await,
         Command::Query(query) => return query.run(&folder, screen).await,
+        Command::Technician(people) => return people.run(&folder, screen).await,
         other => other,
     };
     let desk = connect::open(&config::read(&folder)?).await?;
@@ -147,7 +152,13 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
 impl Command {
     async fn run(self, desk: Desk, screen: Screen) -> anyhow::Result<()> {
         match self {
-            Self::Login(_) | Self::Decode(_) | Self::Log(_) | Self::Sql(_) | Self::Shell(_) | Self::Query(_) => Ok(()),
+            Self::Login(_)
+            | Self::Technician(_)
+            | Self::Decode(_)
+            | Self::Log(_)
+            | Self::Sql(_)
+            | Self::Shell(_)
+            | Self::Query(_) => Ok(()),
             Self::Signatures(signatures) => signatures.run(desk, screen).await,
             Self::Devices => devices::list(desk, screen).await,
             Self::Device(one) => one.run(desk, screen).await,

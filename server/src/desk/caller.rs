@@ -1,20 +1,86 @@
 //! Who asks, what they may, and the line that each question leaves.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
 use deskside_proto::invite;
+use tokio::sync::Semaphore;
+use tonic::codegen::http::HeaderMap;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::Desk;
+use super::access::{self, Takes};
 use super::refusal::internal;
 use crate::case::now_ms;
-use crate::identity;
-use crate::store::{AuditLine, Role};
+use crate::identity::{self, personal};
+use crate::store::{AuditLine, Credential, Role};
+
+/// Tokens that are held as verified; where there are more, all are forgotten and hashed again.
+const VERIFIED_MAX: usize = 1_024;
+
+/// How long one is held so.
+const VERIFIED_TIME: Duration = Duration::from_mins(5);
+
+/// Hashes at the same time; others wait. Why: each takes 19 MiB and a core, and anyone who can reach the port may ask for one.
+const HASHES_MAX: usize = 2;
+
+/// How exactly the last use is known.
+const USED_EVERY_MS: i64 = 60_000;
 
 /// The technician behind a call.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) name: String,
     pub(super) role: Role,
+    /// What let them in.
+    pub(super) credential: String,
+    pub(super) is_session: bool,
+    pub(super) expires_ms: i64,
+}
+
+/// By the SHA-256 of a token: the hash that it was found to be of, and when.
+type Known = HashMap<[u8; 32], (String, Instant)>;
+
+/// Tokens whose slow hash was compared a short while ago, by their SHA-256, with the hash that they were found to be of.
+///
+/// Why that is enough to see a token revoked at once, by another process too: whom it lets in is still read from the store at each call.
+#[derive(Clone)]
+pub(super) struct Verified {
+    known: Arc<Mutex<Known>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Verified {
+    fn default() -> Self {
+        Self { known: Arc::default(), turns: Arc::new(Semaphore::new(HASHES_MAX)) }
+    }
+}
+
+impl Verified {
+    /// Whether a token is the one of this hash.
+    async fn is(&self, token: &[u8], hash: &str) -> anyhow::Result<bool> {
+        let sum = identity::hash(token);
+        if self.known().get(&sum).is_some_and(|(of, at)| of == hash && at.elapsed() < VERIFIED_TIME) {
+            return Ok(true);
+        }
+        let _turn = self.turns.acquire().await?;
+        let (token, asked) = (token.to_vec(), hash.to_owned());
+        let is = tokio::task::spawn_blocking(move || personal::is(&token, &asked)).await?;
+        if is {
+            let mut known = self.known();
+            if known.len() >= VERIFIED_MAX {
+                known.clear();
+            }
+            known.insert(sum, (hash.to_owned(), Instant::now()));
+        }
+        Ok(is)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What is done, as the audit log says it.
@@ -27,28 +93,70 @@ pub(super) struct Deed {
 }
 
 impl Desk {
-    /// The technician behind a call, if they may do what takes this role.
-    pub(super) async fn caller<T>(&self, request: &Request<T>, role: Role) -> Result<Caller, Status> {
-        let value = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let secret = value.and_then(invite::authorized);
-        let Some(secret) = secret else {
+    /// The technician who makes this call, if they may.
+    pub(super) async fn admit(&self, call: &str, headers: &HeaderMap) -> Result<Caller, Status> {
+        let Some(takes) = access::takes(call) else {
+            return Err(Status::unimplemented(format!("this server does not know {call}; upgrade it")));
+        };
+        let value = headers.get("authorization").and_then(|value| value.to_str().ok());
+        let Some(token) = value.and_then(invite::authorized) else {
             return Err(Status::unauthenticated("no token; log in with `deskside login TOKEN`"));
         };
-        let technician = self.store.technician_by_secret(identity::hash(&secret)).await.map_err(internal)?;
-        let Some(technician) = technician else {
-            return Err(Status::unauthenticated(
-                "this token is not known here or was revoked; ask for one (deskside-server technician add NAME)",
-            ));
+        let credential = self.credential(&token).await?;
+        let caller = Caller {
+            name: credential.technician,
+            role: credential.role,
+            credential: credential.id,
+            is_session: credential.is_session,
+            expires_ms: credential.expires_ms,
         };
-        let caller = Caller { name: technician.name, role: technician.role };
-        if caller.role < role {
-            self.audit(&caller, Deed { what: "denied", text: format!("needs {role}"), ..Deed::default() }).await?;
-            return Err(Status::permission_denied(format!(
-                "this takes the role {role}; {} is {}",
-                caller.name, caller.role
-            )));
-        }
+        let Takes::Role(least) = takes;
+        self.must_be(&caller, least, call).await?;
         Ok(caller)
+    }
+
+    /// Refuses one whose role is less.
+    pub(super) async fn must_be(&self, caller: &Caller, least: Role, what: &str) -> Result<(), Status> {
+        if caller.role >= least {
+            return Ok(());
+        }
+        let text = format!("{what} needs {least}");
+        self.audit(caller, Deed { what: "denied", text, ..Deed::default() }).await?;
+        Err(Status::permission_denied(format!(
+            "this takes the role {least}, and {} is {}; ask an administrator",
+            caller.name, caller.role
+        )))
+    }
+
+    /// What a token lets in, if it is good.
+    async fn credential(&self, token: &[u8]) -> Result<Credential, Status> {
+        let known = self.store.credential(&personal::id(token)).await.map_err(internal)?;
+        let Some(credential) = known else { return Err(unknown()) };
+        if !self.verified.is(token, &credential.hash).await.map_err(internal)? {
+            return Err(unknown());
+        }
+        let now_ms = now_ms();
+        if credential.expires_ms <= now_ms {
+            return Err(Status::unauthenticated(
+                "this token has expired; ask for a new one (deskside-server technician renew NAME)",
+            ));
+        }
+        if now_ms - credential.used_ms >= USED_EVERY_MS {
+            self.store.used(&credential.id, now_ms).await.map_err(internal)?;
+        }
+        if personal::is_plain(&credential.hash) {
+            let token = token.to_vec();
+            let kept = tokio::task::spawn_blocking(move || personal::kept(&token)).await;
+            let kept = kept.map_err(anyhow::Error::from).flatten().map_err(internal)?;
+            self.store.rehash(&credential.id, &kept.hash).await.map_err(internal)?;
+        }
+        Ok(credential)
+    }
+
+    /// The technician who makes this call, as they were let in.
+    pub(super) fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        caller.ok_or_else(|| Status::internal("nobody looked at who calls; tell the makers of Deskside"))
     }
 
     /// Writes the line; what cannot be written down is not done.
@@ -64,4 +172,10 @@ impl Desk {
         };
         self.store.add_audit(line).await.map_err(internal)
     }
+}
+
+fn unknown() -> Status {
+    Status::unauthenticated(
+        "this token is not known here or was revoked; ask for one (deskside-server technician add NAME)",
+    )
 }

@@ -1,5 +1,7 @@
 //! What a technician talks to: the gRPC service `Desk`. Every call says who asks, is checked and bounded here, and leaves a line in the audit log.
 
+mod access;
+mod admission;
 mod asking;
 mod attaching;
 mod caller;
@@ -7,6 +9,7 @@ mod collecting;
 mod evidence;
 mod known;
 mod logging;
+mod people;
 mod probing;
 mod querying;
 mod questions;
@@ -28,7 +31,9 @@ use crate::case::Cases;
 use crate::gateway::Switchboard;
 use crate::question::Questions;
 use crate::store::Store;
+pub use admission::Admission;
 pub use attaching::Scratch;
+use caller::Verified;
 use known::Counts;
 
 /// Largest answer. Why: a case with its devices is one message, and may hold several long tables' states.
@@ -44,6 +49,7 @@ pub struct Desk {
     scratch: Scratch,
     questions: Questions,
     counts: Counts,
+    verified: Verified,
 }
 
 impl Desk {
@@ -56,11 +62,22 @@ impl Desk {
         scratch: Scratch,
         questions: Questions,
     ) -> Self {
-        Self { store, blobs, switchboard, cases, scratch, questions, counts: Counts::default() }
+        Self {
+            store,
+            blobs,
+            switchboard,
+            cases,
+            scratch,
+            questions,
+            counts: Counts::default(),
+            verified: Verified::default(),
+        }
     }
 
-    /// As tonic serves it, with its bounds.
-    pub fn into_service(self) -> DeskServer<Self> {
-        DeskServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(ANSWER_BYTES_MAX)
+    /// As tonic serves it, with its bounds, and behind the one who looks at tokens and roles.
+    pub fn into_service(self) -> Admission {
+        let service = DeskServer::new(self.clone());
+        let service = service.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(ANSWER_BYTES_MAX);
+        Admission::new(self, service)
     }
 }

@@ -2,13 +2,14 @@
 
 use deskside_proto::v1::desk_server::Desk as Contract;
 use deskside_proto::v1::{
-    AskRequest, AttachChunk, AttachReply, CancelCollectionRequest, CancelQuestionRequest, Case, Catalogue,
-    CollectRequest, Collection, GetCaseRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest, ListDevicesReply,
-    ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest, ListQuestionsReply, ListQuestionsRequest,
-    ListRecipesReply, ListRecipesRequest, ListSignaturesReply, ListSignaturesRequest, ListTablesRequest,
-    ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest, QueryRequest, Question, RunProbeRequest,
-    ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply,
-    WhoAmIRequest,
+    AddTechnicianRequest, AskRequest, AttachChunk, AttachReply, CancelCollectionRequest, CancelQuestionRequest, Case,
+    Catalogue, CollectRequest, Collection, GetCaseRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest,
+    ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest, ListQuestionsReply,
+    ListQuestionsRequest, ListRecipesReply, ListRecipesRequest, ListSignaturesReply, ListSignaturesRequest,
+    ListTablesRequest, ListTechniciansReply, ListTechniciansRequest, ListTicketsReply, ListTicketsRequest, LogsRequest,
+    NewTicketRequest, PersonalToken, QueryRequest, Question, RenewOwnTokenRequest, RenewTechnicianRequest,
+    RevokeTechnicianReply, RevokeTechnicianRequest, RunProbeRequest, ShowReply, ShowRequest, TailRequest, Ticket,
+    UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply, WhoAmIRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -20,7 +21,6 @@ use super::querying::PartStream;
 use super::refusal::internal;
 use super::{Desk, words};
 use crate::case::recipes;
-use crate::store::Role;
 
 type Answered<T> = Result<Response<T>, Status>;
 
@@ -36,19 +36,23 @@ impl Contract for Desk {
     type QueryStream = PartStream;
 
     async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answered<WhoAmIReply> {
-        let caller = self.caller(&request, Role::Viewer).await?;
-        let server_version = env!("CARGO_PKG_VERSION").into();
-        Ok(Response::new(WhoAmIReply { name: caller.name, role: caller.role.to_string(), server_version }))
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(WhoAmIReply {
+            role: caller.role.to_string(),
+            expires_ms: if caller.is_session { 0 } else { caller.expires_ms },
+            name: caller.name,
+            server_version: env!("CARGO_PKG_VERSION").into(),
+        }))
     }
 
     async fn list_devices(&self, request: Request<ListDevicesRequest>) -> Answered<ListDevicesReply> {
-        let caller = self.caller(&request, Role::Viewer).await?;
+        let caller = Self::caller(&request)?;
         self.audit(&caller, Deed { what: "view", text: "devices".into(), ..Deed::default() }).await?;
         Ok(Response::new(ListDevicesReply { devices: self.all_devices().await.map_err(internal)? }))
     }
 
     async fn get_device(&self, request: Request<GetDeviceRequest>) -> Answered<GetDeviceReply> {
-        let caller = self.caller(&request, Role::Viewer).await?;
+        let caller = Self::caller(&request)?;
         let device = self.device(&request.into_inner().device).await?;
         let deed = Deed { what: "view", device: Some(device.id), text: "device".into(), ..Deed::default() };
         self.audit(&caller, deed).await?;
@@ -56,114 +60,134 @@ impl Contract for Desk {
     }
 
     async fn show(&self, request: Request<ShowRequest>) -> Answered<ShowReply> {
-        let caller = self.caller(&request, Role::Viewer).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.show_table(&caller, request.into_inner()).await?))
     }
 
     async fn ask(&self, request: Request<AskRequest>) -> Answered<AnswerStream> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.look(&caller, request.into_inner()).await?))
     }
 
     async fn run_probe(&self, request: Request<RunProbeRequest>) -> Answered<AnswerStream> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.probe(&caller, request.into_inner()).await?))
     }
 
     async fn logs(&self, request: Request<LogsRequest>) -> Answered<AnswerStream> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.log_of(&caller, request.into_inner()).await?))
     }
 
     async fn tail(&self, request: Request<TailRequest>) -> Answered<AnswerStream> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.follow(&caller, request.into_inner()).await?))
     }
 
     async fn list_tickets(&self, request: Request<ListTicketsRequest>) -> Answered<ListTicketsReply> {
-        self.caller(&request, Role::Viewer).await?;
         let tickets = self.list_of_tickets(request.into_inner().all).await.map_err(internal)?;
         Ok(Response::new(ListTicketsReply { tickets }))
     }
 
     async fn new_ticket(&self, request: Request<NewTicketRequest>) -> Answered<Ticket> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.open_ticket(&caller, request.into_inner()).await?))
     }
 
     async fn get_case(&self, request: Request<GetCaseRequest>) -> Answered<Case> {
-        let caller = self.caller(&request, Role::Viewer).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.case(&caller, request.into_inner().number).await?))
     }
 
     async fn update_ticket(&self, request: Request<UpdateTicketRequest>) -> Answered<Ticket> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.change(&caller, request.into_inner()).await?))
     }
 
     async fn collect(&self, request: Request<CollectRequest>) -> Answered<Collection> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.collect_for(&caller, request.into_inner()).await?))
     }
 
     async fn attend(&self, request: Request<CollectRequest>) -> Answered<CollectionStream> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.attend_to(&caller, request.into_inner()).await?))
     }
 
     async fn cancel_collection(&self, request: Request<CancelCollectionRequest>) -> Answered<Collection> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.call_off(&caller, &request.into_inner().id).await?))
     }
 
     async fn watch_collection(&self, request: Request<WatchCollectionRequest>) -> Answered<CollectionStream> {
-        self.caller(&request, Role::Viewer).await?;
         Ok(Response::new(self.watch(&request.into_inner().id).await?))
     }
 
-    async fn list_recipes(&self, request: Request<ListRecipesRequest>) -> Answered<ListRecipesReply> {
-        self.caller(&request, Role::Viewer).await?;
+    async fn list_recipes(&self, _request: Request<ListRecipesRequest>) -> Answered<ListRecipesReply> {
         Ok(Response::new(ListRecipesReply { recipes: recipes::all().iter().map(words::recipe).collect() }))
     }
 
     async fn attach(&self, request: Request<Streaming<AttachChunk>>) -> Answered<AttachReply> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.attach_to(&caller, request.into_inner()).await?))
     }
 
     async fn list_evidence(&self, request: Request<ListEvidenceRequest>) -> Answered<ListEvidenceReply> {
-        self.caller(&request, Role::Viewer).await?;
         let ticket = Some(request.into_inner().ticket).filter(|number| *number != 0);
         Ok(Response::new(ListEvidenceReply { evidence: self.evidence_shown(ticket).await.map_err(internal)? }))
     }
 
     async fn get_evidence(&self, request: Request<GetEvidenceRequest>) -> Answered<ChunkStream> {
-        let caller = self.caller(&request, Role::Viewer).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.hand_out(&caller, &request.into_inner().id).await?))
     }
 
     async fn list_signatures(&self, request: Request<ListSignaturesRequest>) -> Answered<ListSignaturesReply> {
-        let caller = self.caller(&request, Role::Viewer).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.signatures(&caller, request.into_inner()).await?))
     }
 
     async fn query(&self, request: Request<QueryRequest>) -> Answered<PartStream> {
-        let caller = self.caller(&request, Role::Viewer).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.answer_to(&caller, request.into_inner()).await?))
     }
 
     async fn list_questions(&self, request: Request<ListQuestionsRequest>) -> Answered<ListQuestionsReply> {
-        self.caller(&request, Role::Viewer).await?;
         Ok(Response::new(self.questions_kept(request.into_inner()).await?))
     }
 
     async fn cancel_question(&self, request: Request<CancelQuestionRequest>) -> Answered<Question> {
-        let caller = self.caller(&request, Role::Technician).await?;
+        let caller = Self::caller(&request)?;
         Ok(Response::new(self.call_question_off(&caller, &request.into_inner().id).await?))
     }
 
-    async fn list_tables(&self, request: Request<ListTablesRequest>) -> Answered<Catalogue> {
-        self.caller(&request, Role::Viewer).await?;
+    async fn list_tables(&self, _request: Request<ListTablesRequest>) -> Answered<Catalogue> {
         Ok(Response::new(self.catalogue().await?))
+    }
+
+    async fn list_technicians(&self, request: Request<ListTechniciansRequest>) -> Answered<ListTechniciansReply> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.all_technicians(&caller).await?))
+    }
+
+    async fn add_technician(&self, request: Request<AddTechnicianRequest>) -> Answered<PersonalToken> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.let_in(&caller, request.into_inner()).await?))
+    }
+
+    async fn renew_technician(&self, request: Request<RenewTechnicianRequest>) -> Answered<PersonalToken> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.renew(&caller, request.into_inner()).await?))
+    }
+
+    async fn renew_own_token(&self, request: Request<RenewOwnTokenRequest>) -> Answered<PersonalToken> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.renew_own(&caller, request.into_inner().days).await?))
+    }
+
+    async fn revoke_technician(&self, request: Request<RevokeTechnicianRequest>) -> Answered<RevokeTechnicianReply> {
+        let caller = Self::caller(&request)?;
+        self.shut_out(&caller, &request.into_inner().name).await?;
+        Ok(Response::new(RevokeTechnicianReply {}))
     }
 }

@@ -1,5 +1,6 @@
 //! The desk over a real connection, on a real store, with the gateway's switchboard in place of a network of agents.
 
+mod admission;
 mod attaching;
 mod querying;
 
@@ -24,11 +25,11 @@ use crate::blobs::Blobs;
 use crate::case::{Cases, now_ms};
 use crate::config;
 use crate::gateway::{Call, StoredUpload, Switchboard, Uploads};
-use crate::identity;
+use crate::identity::personal::{self, Kept};
 use crate::question::Questions;
 use crate::store::{
-    Arrival, Audit, Collections, Db, Devices, EvidenceItems, Greeting, NewDevice, NewTechnician, NewToken, Readings,
-    Role, Store, Technicians, Tokens,
+    Arrival, Audit, Collections, Db, Devices, EvidenceItems, Greeting, NewCredential, NewDevice, NewTechnician,
+    NewToken, Readings, Role, Store, Technicians, Tokens,
 };
 
 type Client =
@@ -42,6 +43,7 @@ struct House {
     cases: Cases,
     device: Uuid,
     address: String,
+    desk: Desk,
 }
 
 impl House {
@@ -50,8 +52,9 @@ impl House {
         let store = Arc::new(Db::open(&folder.path().join("store.db")).unwrap());
         for role in [Role::Viewer, Role::Technician, Role::Admin] {
             let name = role.to_string();
-            let secret_sha256 = identity::hash(name.as_bytes());
-            store.add_technician(NewTechnician { name, role, secret_sha256 }, 1).await.unwrap();
+            let Kept { id, hash } = personal::kept(name.as_bytes()).unwrap();
+            let credential = NewCredential { id, hash, expires_ms: i64::MAX };
+            store.add_technician(NewTechnician { name, role, credential }, 1).await.unwrap();
         }
         let token = NewToken { id: "t".into(), secret_sha256: [7; 32], uses: 9, expires_ms: i64::MAX };
         store.add_token(token, 1).await.unwrap();
@@ -70,16 +73,21 @@ impl House {
         );
         tokio::spawn(questions.clone().keep_asking());
         let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone(), scratch, questions);
+        let (known, desk) = (desk.clone(), desk);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(
             Server::builder().add_service(desk.into_service()).serve_with_incoming(TcpListenerStream::new(listener)),
         );
-        Self { folder, store, switchboard, cases, device, address }
+        Self { folder, store, switchboard, cases, device, address, desk: known }
     }
 
     async fn client(&self, who: &str) -> Client {
-        let value = invite::authorization(who.as_bytes());
+        self.bearer(who.as_bytes().to_vec()).await
+    }
+
+    async fn bearer(&self, token: Vec<u8>) -> Client {
+        let value = invite::authorization(&token);
         let channel = Channel::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
         DeskClient::with_interceptor(
             channel,

@@ -8,7 +8,7 @@ use super::caller::{Caller, Deed};
 use super::refusal::{self, Lines, internal, text};
 use super::{Desk, words};
 use crate::case::{Asked, event, now_ms, recipes};
-use crate::store::{NewTicket, Ticket, TicketChange, TicketStatus};
+use crate::store::{NewTicket, Role, Ticket, TicketChange, TicketStatus};
 
 /// Longest title.
 const TITLE_CHARS_MAX: usize = 200;
@@ -73,10 +73,14 @@ impl Desk {
     }
 
     pub(super) async fn change(&self, caller: &Caller, request: UpdateTicketRequest) -> Result<v1::Ticket, Status> {
+        let of_level_1 = request.assign.is_none() && request.link.is_none() && !request.close;
+        if !of_level_1 {
+            self.must_be(caller, Role::Technician, "assigning, linking and closing").await?;
+        }
         if request.escalate && request.close {
             return Err(Status::invalid_argument("a ticket is escalated or closed, not both at once"));
         }
-        let only_note = request.assign.is_none() && request.link.is_none() && !request.escalate && !request.close;
+        let only_note = of_level_1 && !request.escalate;
         let mut ticket = if only_note {
             self.ticket_by_number(request.number).await?
         } else {

@@ -2,6 +2,7 @@
 
 mod authority;
 mod peer;
+pub mod personal;
 mod secret;
 mod tls;
 

@@ -20,7 +20,9 @@ pub use questions::{KeptQuestion, KeptQuestions, QuestionState};
 pub use readings::{Arrival, Cursor, Latest, Order, Page, Readings, Window};
 pub use retention::{Retention, TableRetention};
 pub use sqlite::Db;
-pub use technicians::{NewTechnician, Role, Technician, Technicians};
+pub use technicians::{
+    Credential, NewCredential, NewSession, NewTechnician, Role, SessionRefusal, Technician, Technicians,
+};
 pub use tickets::{NewTicket, Ticket, TicketChange, TicketEvent, TicketStatus, Tickets};
 pub use tokens::{NewToken, Token, TokenRefusal, Tokens};
 

@@ -15,9 +15,11 @@ use deskside_proto::v1::{
 };
 use deskside_server::app::{Folder, Options, Server};
 use deskside_server::config::Config;
-use deskside_server::identity::{Authority, hash};
+use deskside_server::identity::Authority;
+use deskside_server::identity::personal::{self, Kept};
 use deskside_server::store::{
-    Arrival, Db, Devices, Greeting, NewDevice, NewTechnician, NewToken, Readings, Role, Technicians, Tokens,
+    Arrival, Db, Devices, Greeting, NewCredential, NewDevice, NewTechnician, NewToken, Readings, Role, Technicians,
+    Tokens,
 };
 use deskside_tests::lab::questions::{Asker, channel, to_fleet};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -104,7 +106,11 @@ async fn put(asker: &mut Asker, live: bool, sql: &str, rounds: usize) -> anyhow:
 /// A store that knows devices and their printers.
 async fn fill(path: &Path, count: u32) -> anyhow::Result<Vec<uuid::Uuid>> {
     let store = Db::open(path)?;
-    let technician = NewTechnician { name: "tess".into(), role: Role::Technician, secret_sha256: hash(SECRET) };
+    let technician = {
+        let Kept { id, hash } = personal::kept(SECRET)?;
+        let credential = NewCredential { id, hash, expires_ms: i64::MAX };
+        NewTechnician { name: "tess".into(), role: Role::Technician, credential }
+    };
     store.add_technician(technician, 1).await?;
     let token = NewToken { id: "t".into(), secret_sha256: [7; 32], uses: count, expires_ms: i64::MAX };
     store.add_token(token, 1).await?;

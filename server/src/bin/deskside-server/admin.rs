@@ -6,8 +6,8 @@ use deskside_proto::{invite, v1::Invite};
 use deskside_server::{
     app::Folder,
     config::{self, Config},
-    identity::{Authority, Secret, hash},
-    store::{Audit, AuditLine, Db, Devices, NewTechnician, NewToken, Role, Technicians, Tokens},
+    identity::{Authority, Secret, hash, personal},
+    store::{Audit, AuditLine, Db, Devices, NewCredential, NewTechnician, NewToken, Role, Technicians, Tokens},
 };
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde_json::json;
@@ -20,6 +20,9 @@ const NAME_CHARS_MAX: usize = 64;
 
 /// Longest life of a token.
 const EXPIRES_DAYS_MAX: i64 = 365;
+
+/// How long a technician's token is good where nothing else is said.
+const TECHNICIAN_EXPIRES: &str = "90d";
 
 #[derive(Subcommand)]
 pub(crate) enum Token {
@@ -64,6 +67,20 @@ pub(crate) enum Technician {
         /// viewer reads; technician asks, collects and works on tickets; admin may everything.
         #[arg(long, default_value_t = Role::Technician)]
         role: Role,
+        /// How long the token is good: 30d, 90d.
+        #[arg(long, default_value = TECHNICIAN_EXPIRES)]
+        expires: String,
+        /// How technicians reach this server ("host:port"), most likely first; without, what the configuration says.
+        #[arg(long)]
+        address: Vec<String>,
+    },
+    /// Gives a technician a new token in the place of the one of before.
+    Renew {
+        /// Name.
+        name: String,
+        /// How long the token is good: 30d, 90d.
+        #[arg(long, default_value = TECHNICIAN_EXPIRES)]
+        expires: String,
         /// How technicians reach this server ("host:port"), most likely first; without, what the configuration says.
         #[arg(long)]
         address: Vec<String>,
@@ -87,7 +104,7 @@ pub(crate) async fn token(place: &Place, config: &Config, command: Token) -> Res
             let (secret, id) = (Secret::draw()?, short_id());
             let agents = folder.addresses().map_or(config.agents.listen, |told| told.agents);
             let addresses = addresses(address, &config.agents.addresses, agents)?;
-            let text = written(&folder, &secret, addresses.clone())?;
+            let text = written(&folder, secret.bytes(), addresses.clone())?;
             let token = NewToken { id: id.clone(), secret_sha256: hash(secret.bytes()), uses, expires_ms };
             db.add_token(token, now_ms).await?;
             noted(&db, "", format!("token {id} made, for {uses} machines")).await?;
@@ -165,39 +182,78 @@ pub(crate) async fn device(place: &Place, command: Device) -> Result<()> {
     Ok(())
 }
 
+/// A technician's token, drawn and not shown yet.
+struct Issued {
+    text: String,
+    addresses: Vec<String>,
+    credential: NewCredential,
+}
+
+impl Issued {
+    fn new(folder: &Folder, config: &Config, address: Vec<String>, expires: &str) -> Result<Self> {
+        let (token, kept) = personal::draw()?;
+        let desk = folder.addresses().map_or(config.desk.listen, |told| told.desk);
+        let addresses = addresses(address, &config.desk.addresses, desk)?;
+        let text = written(folder, &token, addresses.clone())?;
+        let expires_ms = Timestamp::now().as_millisecond() + lifetime_ms(expires)?;
+        Ok(Self { text, addresses, credential: NewCredential { id: kept.id, hash: kept.hash, expires_ms } })
+    }
+
+    fn print(&self, place: &Place, name: &str, role: Option<Role>) -> Result<()> {
+        let Self { text, addresses, credential } = self;
+        if place.json {
+            let expires_ms = credential.expires_ms;
+            return screen::json(&json!({
+                "name": name, "role": role, "token": text, "addresses": addresses, "expires_ms": expires_ms
+            }));
+        }
+        screen::say(text);
+        Ok(())
+    }
+}
+
 pub(crate) async fn technician(place: &Place, config: &Config, command: Technician) -> Result<()> {
     let folder = Folder::open(place.data.clone())?;
     let db = Db::open(&folder.store())?;
     match command {
-        Technician::Add { name, role, address } => {
+        Technician::Add { name, role, expires, address } => {
             let is_name = !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX;
             ensure!(
                 is_name && !name.contains(char::is_control),
                 "a name has 1 to {NAME_CHARS_MAX} printable characters"
             );
-            let secret = Secret::draw()?;
-            let desk = folder.addresses().map_or(config.desk.listen, |told| told.desk);
-            let addresses = addresses(address, &config.desk.addresses, desk)?;
-            let text = written(&folder, &secret, addresses.clone())?;
-            let technician = NewTechnician { name: name.clone(), role, secret_sha256: hash(secret.bytes()) };
-            db.add_technician(technician, Timestamp::now().as_millisecond()).await?;
+            let issued = Issued::new(&folder, config, address, &expires)?;
+            let (credential, now_ms) = (issued.credential.clone(), Timestamp::now().as_millisecond());
+            db.add_technician(NewTechnician { name: name.clone(), role, credential }, now_ms).await?;
             noted(&db, "", format!("technician {name} added as {role}")).await?;
-            if place.json {
-                return screen::json(&json!({ "name": name, "role": role, "token": text, "addresses": addresses }));
-            }
-            screen::say(&text);
+            issued.print(place, &name, Some(role))?;
+        }
+        Technician::Renew { name, expires, address } => {
+            let issued = Issued::new(&folder, config, address, &expires)?;
+            let renewed = db.renew_token(&name, issued.credential.clone(), Timestamp::now().as_millisecond()).await?;
+            ensure!(renewed, "no technician {name:?}; `deskside-server technician list` lists them");
+            noted(&db, "", format!("token of {name} renewed")).await?;
+            issued.print(place, &name, None)?;
         }
         Technician::List => {
             let technicians = db.technicians().await?;
             if place.json {
                 return screen::json(&technicians);
             }
+            let now_ms = Timestamp::now().as_millisecond();
             let rows = technicians.into_iter().map(|one| {
-                let state = if one.revoked { "revoked" } else { "good" };
-                vec![one.name, one.role.to_string(), state.into(), screen::time(one.added_ms)]
+                let state = match () {
+                    () if one.revoked => "revoked",
+                    () if one.sessions > 0 => "good",
+                    () if one.expires_ms <= now_ms => "expired",
+                    () => "good",
+                };
+                let expires = if one.expires_ms == 0 { "no token".into() } else { screen::time(one.expires_ms) };
+                let (added, used) = (screen::time(one.added_ms), screen::time(one.used_ms));
+                vec![one.name, one.role.to_string(), state.into(), added, used, expires]
             });
             let nothing = "no technicians; add one: deskside-server technician add NAME";
-            screen::table(&["NAME", "ROLE", "STATE", "ADDED"], rows.collect(), nothing);
+            screen::table(&["NAME", "ROLE", "STATE", "ADDED", "USED", "EXPIRES"], rows.collect(), nothing);
         }
         Technician::Revoke { name } => {
             let revoked = db.revoke_technician(&name).await?;
@@ -235,9 +291,9 @@ async fn noted(db: &Db, device: &str, text: String) -> Result<()> {
     db.add_audit(AuditLine { at_ms, who, what, device, text, ..AuditLine::default() }).await
 }
 
-fn written(folder: &Folder, secret: &Secret, addresses: Vec<String>) -> Result<String> {
+fn written(folder: &Folder, secret: &[u8], addresses: Vec<String>) -> Result<String> {
     let authority = Authority::open(&folder.identity()?)?;
-    let invite = Invite { addresses, ca_sha256: authority.sha256().to_vec(), secret: secret.bytes().to_vec() };
+    let invite = Invite { addresses, ca_sha256: authority.sha256().to_vec(), secret: secret.to_vec() };
     Ok(invite::write(&invite))
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::store::{
-    Arrival, Attachment, CustodyEntry, Devices, EvidenceItem, EvidenceItems, Greeting, NewDevice, NewTechnician,
-    NewTicket, NewToken, Readings, Retention, Role, Technicians, Tickets, TokenRefusal, Tokens,
+    Arrival, Attachment, CustodyEntry, Devices, EvidenceItem, EvidenceItems, Greeting, NewCredential, NewDevice,
+    NewTechnician, NewTicket, NewToken, Readings, Retention, Role, Technicians, Tickets, TokenRefusal, Tokens,
 };
 
 fn open(folder: &tempfile::TempDir) -> Db {
@@ -195,13 +195,45 @@ async fn old_readings_go_and_the_latest_of_each_table_stays() {
 async fn a_technicians_new_token_voids_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let db = open(&folder);
-    let ann = |secret| NewTechnician { name: "ann".into(), role: Role::Technician, secret_sha256: [secret; 32] };
-    db.add_technician(ann(1), 1).await.unwrap();
-    db.add_technician(ann(2), 2).await.unwrap();
-    assert_eq!(db.technician_by_secret([1; 32]).await.unwrap(), None);
-    assert_eq!(db.technician_by_secret([2; 32]).await.unwrap().unwrap().role, Role::Technician);
+    let token = |id: &str| NewCredential { id: id.into(), hash: "$argon2id$".into(), expires_ms: 90 };
+    let ann = |id| NewTechnician { name: "ann".into(), role: Role::Technician, credential: token(id) };
+    db.add_technician(ann("one"), 1).await.unwrap();
+    db.add_technician(ann("two"), 2).await.unwrap();
+    assert_eq!(db.credential("one").await.unwrap(), None);
+    db.used("two", 7).await.unwrap();
+    let two = db.credential("two").await.unwrap().unwrap();
+    assert_eq!((two.role, two.expires_ms, two.used_ms), (Role::Technician, 90, 7));
+    assert!(db.renew_token("ann", token("three"), 3).await.unwrap());
+    assert_eq!(db.credential("two").await.unwrap(), None);
     assert!(db.revoke_technician("ann").await.unwrap());
-    assert_eq!(db.technician_by_secret([2; 32]).await.unwrap(), None);
+    assert_eq!(db.credential("three").await.unwrap(), None);
+    assert!(!db.renew_token("ann", token("four"), 3).await.unwrap(), "one who was revoked is renewed by nobody");
+    assert_eq!(db.credential("four").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_token_of_a_store_from_before_lets_in_for_ninety_days_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut old = Connection::open(folder.path().join("store.db")).unwrap();
+    migrate::migrate_to(&mut old, 10).unwrap();
+    old.execute_batch(
+        "INSERT INTO technician VALUES ('ann', 'admin', x'0102030405060708090a', 5, 0), ('ben', 'viewer', x'ff', 6, 1)",
+    )
+    .unwrap();
+    drop(old);
+    let db = open(&folder);
+    let ann = db.credential("0102030405060708").await.unwrap().unwrap();
+    assert_eq!(
+        (ann.technician.as_str(), ann.role, ann.hash.as_str()),
+        ("ann", Role::Admin, "sha256:0102030405060708090a")
+    );
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    assert!(ann.expires_ms > now_ms + 89 * 86_400_000 && ann.expires_ms < now_ms + 91 * 86_400_000);
+    let all = db.technicians().await.unwrap();
+    assert_eq!(
+        all.iter().map(|one| (one.name.as_str(), one.revoked)).collect::<Vec<_>>(),
+        [("ann", false), ("ben", true)]
+    );
 }
 
 #[tokio::test]
