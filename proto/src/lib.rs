@@ -10,6 +10,7 @@ pub mod log_line;
 pub mod moment;
 pub mod probes;
 pub mod rows;
+pub mod seal;
 pub mod show;
 pub mod sql;
 pub mod xz;

@@ -193,7 +193,7 @@ impl Means {
             }
             reply.progress("packing").await;
             let reader = self.keeper.with(|shelf| shelf.record.reader()).await??;
-            let facts = self.facts.for_evidence(self.eye.host.now_ms());
+            let facts = self.facts.for_evidence(self.eye.host.as_ref());
             place.fill(pack, reader, (fresh, taken), facts).await?;
         }
         reply.progress("uploading").await;

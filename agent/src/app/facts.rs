@@ -52,16 +52,26 @@ impl Facts {
     }
 
     /// As evidence says it.
-    pub(super) fn for_evidence(&self, now_ms: i64) -> pack::Facts {
+    pub(super) fn for_evidence(&self, host: &dyn Host) -> pack::Facts {
         pack::Facts {
             device_id: self.device_id(),
             hostname: self.hostname.clone(),
             boot_id: self.boot_id.clone(),
             agent_version: self.agent_version.into(),
             os: self.os.clone(),
-            now_ms,
+            now_ms: host.now_ms(),
+            boot_ms: host.line("/proc/uptime").as_deref().and_then(since_boot_ms),
         }
     }
+}
+
+/// `/proc/uptime`, proc(5): seconds since the system booted, with hundredths; nobody sets that clock.
+fn since_boot_ms(uptime: &str) -> Option<u64> {
+    let (seconds, hundredths) = uptime.split_whitespace().next()?.split_once('.')?;
+    Some(
+        seconds.parse::<u64>().ok()?.checked_mul(1_000)?
+            + hundredths.parse::<u64>().ok().filter(|part| *part < 100)? * 10,
+    )
 }
 
 /// os-release(5): name and version, without the code name.
@@ -95,6 +105,12 @@ mod tests {
         );
         assert_eq!(os("PRETTY_NAME='Arch Linux'\nNAME='Arch Linux'\n"), "Arch Linux");
         assert_eq!(os(""), "Linux");
+    }
+
+    #[test]
+    fn the_clock_that_nobody_sets_is_read_in_milliseconds() {
+        assert_eq!(since_boot_ms("12345.67 8000.00"), Some(12_345_670));
+        assert_eq!(since_boot_ms(""), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use deskside_proto::seal::Signer;
 use deskside_proto::v1::{Pack, Reading, UploadBegin};
 use prost::Message;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -178,6 +179,15 @@ impl Outbox {
     }
 }
 
+/// What seals evidence: the device's own key. Why not an error: evidence without a seal is worth more than none, and the server says what it lacks.
+fn signer(state: &Path) -> Option<Signer> {
+    let signer = Identity::load(state).and_then(|identity| {
+        let identity = identity.context("this machine is not enrolled")?;
+        Ok(Signer::new(&identity.key, &identity.certificate, &identity.ca)?)
+    });
+    signer.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "evidence is not sealed")).ok()
+}
+
 impl Place {
     /// Nobody has packed this collection yet, or is packing it.
     pub(super) fn is_new(&self) -> bool {
@@ -193,10 +203,11 @@ impl Place {
         facts: Facts,
     ) -> anyhow::Result<()> {
         let (zip, begun) = (self.outbox.file(&self.id, "zip"), self.outbox.file(&self.id, "begin"));
-        let id = self.id.clone();
+        let (id, state) = (self.id.clone(), self.outbox.state.clone());
         let begin = tokio::task::spawn_blocking(move || -> anyhow::Result<UploadBegin> {
             let mut progress = |words: &str| tracing::debug!(words, "packing");
-            let packed = pack::pack(&pack, &reader, found, &facts, &zip, &mut progress)?;
+            let signer = signer(&state);
+            let packed = pack::pack(&pack, &reader, found, (&facts, signer.as_ref()), &zip, &mut progress)?;
             let begin =
                 UploadBegin { collection_id: id, size: packed.size, sha256: packed.sha256, parts: packed.parts };
             write_whole(&begun, &begin.encode_to_vec())?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use data_encoding::HEXLOWER;
+use deskside_proto::seal::{Bundle, Signer, Subject, seal_bundle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ring::digest::{Context, SHA256};
@@ -33,6 +34,7 @@ pub(super) struct Archive {
     out: PathBuf,
     folder: PathBuf,
     options: SimpleFileOptions,
+    at: zip::DateTime,
     pub(super) files: Vec<Filed>,
 }
 
@@ -40,12 +42,13 @@ impl Archive {
     pub(super) fn begin(out: &Path, now_ms: i64) -> anyhow::Result<Self> {
         let folder = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         let file = NamedTempFile::new_in(&folder).with_context(|| format!("making a file in {}", folder.display()))?;
+        let at = zip_time(now_ms).unwrap_or_default();
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .compression_level(Some(LEVEL))
-            .last_modified_time(zip_time(now_ms).unwrap_or_default());
+            .last_modified_time(at);
         let zip = ZipWriter::new(BufWriter::with_capacity(BUFFER_BYTES, file));
-        Ok(Self { zip, out: out.to_owned(), folder, options, files: Vec::new() })
+        Ok(Self { zip, out: out.to_owned(), folder, options, at, files: Vec::new() })
     }
 
     /// A file beside the bundle that vanishes by itself.
@@ -71,10 +74,15 @@ impl Archive {
         Ok(filed)
     }
 
-    /// Ends the bundle, makes it durable and gives it its name: its size and hash.
-    pub(super) fn finish(self) -> anyhow::Result<(u64, Vec<u8>)> {
+    /// Ends the bundle, seals it, makes it durable and gives it its name: its size and hash.
+    pub(super) fn finish(self, seal: Option<(&Signer, Bundle)>) -> anyhow::Result<(u64, Vec<u8>)> {
         let written = self.zip.finish().context("ending the bundle")?;
         let mut file = written.into_inner().map_err(io::IntoInnerError::into_error).context("writing the bundle")?;
+        if let Some((signer, said)) = seal {
+            let subjects = self.files.iter().map(|filed| Subject::new(&filed.path, &filed.sha256)).collect();
+            let at = (self.at.timepart(), self.at.datepart());
+            seal_bundle(&mut file, signer, subjects, said, at).context("sealing the bundle")?;
+        }
         file.as_file().sync_all().context("writing the bundle to disk")?;
         file.rewind()?;
         let (size, sha256) = copy(&mut BufReader::with_capacity(BUFFER_BYTES, file.as_file()), &mut io::sink())?;

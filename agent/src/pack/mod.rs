@@ -1,10 +1,11 @@
-//! Packs evidence: what the record holds for a window and a fresh look, as one ZIP that anyone can open.
+//! Packs evidence: what the record holds for a window and a fresh look, as one ZIP that anyone can open, sealed by the device's key.
 
 mod archive;
 mod glance;
 mod logs;
 mod manifest;
 mod part;
+mod sealing;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use deskside_proto::rows::Value;
+use deskside_proto::seal::Signer;
 use deskside_proto::show;
 use deskside_proto::v1::{Kind, Outcome, Pack, PartOutcome, Reading, TableSchema};
 
@@ -42,6 +44,8 @@ pub struct Facts {
     pub os: String,
     /// The device's clock now, in milliseconds since 1970-01-01 UTC.
     pub now_ms: i64,
+    /// Milliseconds since it booted; absent where the system does not say.
+    pub boot_ms: Option<u64>,
 }
 
 /// A file that was taken for the bundle alone: packets.
@@ -67,13 +71,12 @@ pub struct Packed {
 }
 
 /// Writes the bundle to `out`, through a temporary file beside it. `fresh` are the readings of the look just taken, redacted, `taken` the files that
-/// probes brought. `progress` is
-/// told what is being done. Memory stays flat, however long the window: readings go one by one.
+/// probes brought. `signer` seals it; without one it has no seal. `progress` is told what is being done. Memory stays flat, however long the window: readings go one by one.
 pub fn pack(
     request: &Pack,
     record: &Reader,
     (fresh, taken): (Vec<Reading>, Vec<Taken>),
-    facts: &Facts,
+    (facts, signer): (&Facts, Option<&Signer>),
     out: &Path,
     progress: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Packed> {
@@ -100,7 +103,8 @@ pub fn pack(
     archive.add("summary.md", &mut text.as_bytes())?;
     let manifest = manifest::write(request, facts, window, &parts, changes.len() as u64, &archive.files)?;
     archive.add("manifest.json", &mut manifest.as_bytes())?;
-    let (size, sha256) = archive.finish()?;
+    let seal = signer.map(|signer| (signer, sealing::said(request, facts, window, &parts)));
+    let (size, sha256) = archive.finish(seal)?;
     Ok(Packed { path: out.to_owned(), size, sha256, parts: parts.into_iter().map(|part| part.said).collect() })
 }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use deskside_proto::rows::Row;
+use deskside_proto::seal::{self, Signer, Trust};
 use deskside_proto::v1::{Filesystem, Interface, Load, LogEvent, Outcome, Pack, Printer, Reading, Service};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use ring::digest::{SHA256, digest};
 
 use super::{Facts, Packed, pack};
@@ -51,7 +53,7 @@ fn packed(record: &Record, request: &Pack, fresh: Vec<Reading>) -> (Packed, BTre
     let out = dir.path().join("evidence.zip");
     let facts = Facts { hostname: "ws-17".into(), os: "Debian 12".into(), now_ms: T0 + HOUR, ..Facts::default() };
     let mut said = Vec::new();
-    let packed = pack(request, &record.reader().unwrap(), (fresh, Vec::new()), &facts, &out, &mut |word| {
+    let packed = pack(request, &record.reader().unwrap(), (fresh, Vec::new()), (&facts, None), &out, &mut |word| {
         said.push(word.to_owned());
     })
     .unwrap();
@@ -274,4 +276,48 @@ fn the_csv_has_a_cell_for_every_column_whatever_is_in_it() {
     assert_eq!((rows.len(), rows[1].len()), (2, rows[0].len()));
     let place = rows[0].iter().position(|name| name == "state_message").unwrap();
     assert_eq!(rows[1][place], "a \"quoted\", comma\nand line");
+}
+
+#[test]
+fn a_sealed_bundle_holds_and_says_when_by_two_clocks_and_what_came() {
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut record = open(dir.path());
+    remember(&mut record, vec![reading(T0, &[queue("stopped", "jam")])]);
+    let (signer, trust) = office("8f0d3b54-5a0b-4c53-9f40-2b1a4f6f4c11");
+    let facts = Facts {
+        device_id: "8f0d3b54-5a0b-4c53-9f40-2b1a4f6f4c11".into(),
+        agent_version: "1.2.3".into(),
+        boot_ms: Some(5_000),
+        now_ms: T0 + HOUR,
+        ..Facts::default()
+    };
+    let asked = Pack { recipe: "printing".into(), clock_offset_ms: -250, ..request(&["printers", "os"]) };
+    let path = out.path().join("evidence.zip");
+    let from = (Vec::new(), Vec::new());
+    let packed = pack(&asked, &record.reader().unwrap(), from, (&facts, Some(&signer)), &path, &mut |_| {}).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!((packed.size, &packed.sha256[..]), (bytes.len() as u64, digest(&SHA256, &bytes).as_ref()));
+    let (report, sealed) = seal::check_bundle(File::open(&path).unwrap(), &trust, T0 + HOUR);
+    let said = sealed.unwrap_or_else(|| panic!("{report:#?}")).bundle;
+    assert_eq!((said.ticket, said.recipe.as_str(), said.tool.as_str()), (42, "printing", "deskside-agent 1.2.3"));
+    assert_eq!((said.sealed.utc_ms, said.sealed.boot_ms, said.sealed.server_offset_ms), (T0 + HOUR, Some(5_000), -250));
+    let parts: Vec<_> = said.parts.iter().map(|part| (part.name.as_str(), part.outcome.as_str())).collect();
+    assert_eq!(parts, [("os", "failed"), ("printers", "ok")]);
+}
+
+/// A device's key with its certificate, and the CA that issued it.
+fn office(device: &str) -> (Signer, Trust) {
+    let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let params = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let mut ca = params("CA");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let ca = ca.self_signed(&ca_key).unwrap();
+    let issuer = Issuer::from_ca_cert_der(ca.der(), &ca_key).unwrap();
+    let certificate = params(device).signed_by(&key, &issuer).unwrap();
+    (Signer::new(&key.serialize_der(), certificate.der(), ca.der()).unwrap(), Trust::certificate(ca.der()))
 }

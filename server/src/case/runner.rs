@@ -220,6 +220,7 @@ impl Task {
             requested_by: collection.asked_by.clone(),
             clock_offset_ms: offset_ms,
             probes: collection.probes.iter().map(|words| probe(words)).collect(),
+            recipe: collection.recipe.clone(),
         };
         let command = Command { id: String::new(), deadline_ms, kind: Some(command::Kind::Pack(pack)) };
         match self.runner.shared.switchboard.command(collection.device, command) {

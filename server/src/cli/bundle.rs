@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
+use deskside_proto::seal::BUNDLE_SEAL;
 use ring::digest;
 use serde_json::Value as Json;
 use zip::ZipArchive;
@@ -53,7 +54,7 @@ pub(super) fn open(file: File) -> anyhow::Result<Opened> {
         if entry.is_dir() || entry.is_symlink() {
             bail!("{name:?} is not a file");
         }
-        if name == MANIFEST {
+        if name == MANIFEST || name == BUNDLE_SEAL {
             continue;
         }
         let expected = named.remove(&name).with_context(|| format!("{name:?} is not in its manifest"))?;
