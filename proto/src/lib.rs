@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod changes;
 pub mod codes;
+pub mod digest;
 pub mod first_contact;
 pub mod invite;
 pub mod json_row;

@@ -140,6 +140,13 @@ pub fn age(at_ms: i64, now_ms: i64) -> String {
     }
 }
 
+/// The usual name of a syslog priority.
+pub fn priority_name(priority: u64) -> &'static str {
+    const NAMES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    let place = usize::try_from(priority).unwrap_or(usize::MAX);
+    NAMES.get(place).copied().unwrap_or("?")
+}
+
 /// Text without control characters, so that it can do nothing but be read.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()

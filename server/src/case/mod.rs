@@ -6,6 +6,7 @@ mod runner;
 #[cfg(test)]
 mod tests;
 mod uploads;
+pub mod words;
 
 use std::sync::Arc;
 

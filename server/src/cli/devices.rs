@@ -9,7 +9,7 @@ use deskside_proto::{catalog, show};
 
 use super::connect::Desk;
 use super::screen::{Line, Screen};
-use super::{digest, section, shape, tickets};
+use super::{facts, section, shape, tickets};
 
 /// Families in the order in which a user feels them.
 pub(super) const FAMILIES: [Family; 6] =
@@ -101,7 +101,7 @@ pub(super) async fn overview(
     // What could not be seen stands with its family, where its reason is.
     let told: Vec<&Finding> = known.findings.iter().filter(|finding| finding.severity != UNKNOWN).collect();
     findings(screen, &told)?;
-    let digests = digest::of(desk, &device, &known.tables, screen.now_ms).await?;
+    let digests = facts::of(desk, &device, &known.tables, screen.now_ms).await?;
     for family in FAMILIES {
         let states: Vec<&TableState> = known.tables.iter().filter(|state| state.family() == family).collect();
         if states.is_empty() {

@@ -8,7 +8,7 @@ use deskside_proto::v1::{Device, Family, Outcome, TableState};
 
 use super::devices::LABEL;
 use super::screen::{Line, Screen};
-use super::{digest, shape, sheet};
+use super::{facts, shape, sheet};
 
 /// A reading of a connected device that was not confirmed for this long is called stale.
 const STALE_MS: i64 = 3 * 60 * 60 * 1000;
@@ -93,7 +93,7 @@ fn unseen(screen: Screen, states: &[&TableState]) -> io::Result<()> {
 /// A state that a connected device has not confirmed for long.
 fn stale(screen: Screen, device: &Device, state: &TableState) -> io::Result<()> {
     let at_ms = state.at_ms.max(state.checked_ms) + device.clock_offset_ms;
-    if !device.connected || at_ms + STALE_MS >= screen.now_ms || digest::is_event(&state.table) {
+    if !device.connected || at_ms + STALE_MS >= screen.now_ms || facts::is_event(&state.table) {
         return Ok(());
     }
     let label = Line::default().dim(format!("{:width$}", state.table, width = TABLE));

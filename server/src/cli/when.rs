@@ -41,10 +41,7 @@ const PRIORITIES: [&[&str]; 8] = [
 ];
 
 /// The usual name of a priority.
-pub(super) fn priority_name(priority: u64) -> &'static str {
-    let place = usize::try_from(priority).unwrap_or(usize::MAX);
-    PRIORITIES.get(place).and_then(|names| names.first()).copied().unwrap_or("?")
-}
+pub(super) use deskside_proto::show::priority_name;
 
 #[cfg(test)]
 mod tests {

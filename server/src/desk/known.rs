@@ -3,12 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use deskside_proto::READING_BYTES_MAX;
 use deskside_proto::catalog;
-use deskside_proto::v1::{self, Finding, GetDeviceReply, Kind, Outcome, Reading, TableSchema, TableState};
+use deskside_proto::v1::{self, Finding, GetDeviceReply, Outcome, Reading, TableSchema};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use prost::Message;
 use prost::bytes::Bytes;
 use tonic::Status;
 use uuid::Uuid;
@@ -16,17 +15,11 @@ use uuid::Uuid;
 use super::refusal::{self, Lines, internal, text};
 use super::{Desk, words};
 use crate::case::now_ms;
-use crate::diagnose::{self, About, EVENT_READINGS_MAX, EVENT_WINDOW_MS, Known};
-use crate::store::{Device, Latest};
+use crate::diagnose::{self, Diagnosis, EVENT_WINDOW_MS};
+use crate::store::Device;
 
 /// Longest name or id of a device.
 const NAME_CHARS_MAX: usize = 255;
-
-/// Readings of an event table that are fetched at a time, newest first. Why: what a device logs must not choose our memory.
-const EVENT_PAGE: u32 = 32;
-
-/// Bytes of an event table after which no further page is fetched.
-const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Open tickets that are shown with a device.
 const TICKETS_MAX: u32 = 50;
@@ -116,27 +109,9 @@ impl Desk {
     /// Everything that is known of a device, diagnosed.
     pub(super) async fn view(&self, device: &Device) -> Result<GetDeviceReply> {
         let connected = self.switchboard.connected(device.id);
-        let latest = self.store.latest(device.id).await?;
-        let now_ms = as_of(device, connected, &latest);
-        let known = self.known(device.id, latest, now_ms).await?;
-        let about = About {
-            name: device.name.clone(),
-            connected,
-            seen_ms: device.seen_ms - device.clock_offset_ms,
-            clock_offset_ms: device.clock_offset_ms,
-            lost: device.lost,
-            agent_version: device.agent_version.clone(),
-            now_ms,
-        };
-        let diagnosed = tokio::task::spawn_blocking(move || {
-            let findings = diagnose::findings(&known, &about)?;
-            Ok::<_, anyhow::Error>((findings, states(&known)))
-        });
-        let (findings, tables) = diagnosed.await.context("diagnosing")??;
-        self.counts.keep(
-            device.id,
-            Count { made_ms: self::now_ms(), seen_ms: device.seen_ms, connected, findings: felt(&findings) },
-        );
+        let made_ms = now_ms();
+        let Diagnosis { findings, tables, .. } = Diagnosis::of(&*self.store, device, connected, made_ms).await?;
+        self.counts.keep(device.id, Count { made_ms, seen_ms: device.seen_ms, connected, findings: felt(&findings) });
         let mut tickets = Vec::new();
         for ticket in self.store.tickets_of(device.id, TICKETS_MAX).await? {
             tickets.push(words::ticket(&ticket, Vec::new()));
@@ -144,38 +119,10 @@ impl Desk {
         Ok(GetDeviceReply { device: Some(self.shown(device)), findings, tables, tickets })
     }
 
-    async fn known(&self, device: Uuid, latest: Vec<Latest>, now_ms: i64) -> Result<Vec<Known>> {
-        let mut known = Vec::with_capacity(latest.len());
-        for Latest { reading, checked_ms } in latest {
-            let schema = self.schema(Some(device), &reading.table).await?;
-            let schema =
-                schema.unwrap_or_else(|| TableSchema { name: reading.table.clone(), ..TableSchema::default() });
-            let readings = match schema.kind() {
-                Kind::Event => self.lately(device, reading, now_ms - EVENT_WINDOW_MS, i64::MAX).await?,
-                _ => vec![reading],
-            };
-            known.push(Known { schema, readings, checked_ms });
-        }
-        Ok(known)
-    }
-
-    /// Readings of an event table within the window; if there are none, the latest without its rows, since they are past.
-    async fn lately(&self, device: Uuid, latest: Reading, from_ms: i64, mut to_ms: i64) -> Result<Vec<Reading>> {
-        let (mut readings, mut bytes) = (Vec::new(), 0);
-        while readings.len() < EVENT_READINGS_MAX && bytes < EVENT_BYTES_MAX {
-            let mut page = self.store.history(device, &latest.table, from_ms, to_ms, EVENT_PAGE).await?;
-            let Some(oldest) = page.first() else { break };
-            to_ms = oldest.at_ms - 1;
-            bytes += page.iter().map(Message::encoded_len).sum::<usize>();
-            page.append(&mut readings);
-            readings = page;
-        }
-        if readings.is_empty() { Ok(vec![Reading { rows: Vec::new(), ..latest }]) } else { Ok(readings) }
-    }
-
     /// The day of events that ends at a time, as one reading; of more than one reading holds, the newest.
     pub(super) async fn day(&self, device: Uuid, latest: Reading, to_ms: i64) -> Result<Reading> {
-        let mut readings = self.lately(device, latest, to_ms.saturating_sub(EVENT_WINDOW_MS), to_ms).await?;
+        let mut readings =
+            diagnose::lately(&*self.store, device, latest, to_ms.saturating_sub(EVENT_WINDOW_MS), to_ms).await?;
         let mut day = readings.pop().unwrap_or_default();
         let mut rows: VecDeque<_> = std::mem::take(&mut day.rows).into();
         let mut bytes: usize = rows.iter().map(Bytes::len).sum();
@@ -204,38 +151,9 @@ impl Desk {
     }
 }
 
-/// Now, by the device's clock; for a device that is off, when it was last heard of, since what is known was so then.
-fn as_of(device: &Device, connected: bool, latest: &[Latest]) -> i64 {
-    if connected {
-        return now_ms() - device.clock_offset_ms;
-    }
-    let read_ms = latest.iter().map(|latest| latest.reading.at_ms.max(latest.checked_ms)).max();
-    read_ms.unwrap_or_default().max(device.seen_ms - device.clock_offset_ms)
-}
-
 /// Findings that a person would do something about; a notice is worth knowing, no more.
 fn felt(findings: &[Finding]) -> u32 {
     let notice = diagnose::Severity::rank(diagnose::Severity::Notice.name());
     let felt = findings.iter().filter(|finding| diagnose::Severity::rank(&finding.severity) < notice).count();
     u32::try_from(felt).unwrap_or(u32::MAX)
-}
-
-fn states(known: &[Known]) -> Vec<TableState> {
-    let mut states: Vec<TableState> = known.iter().filter_map(state).collect();
-    states.sort_by(|a, b| (a.family, &a.table).cmp(&(b.family, &b.table)));
-    states
-}
-
-fn state(known: &Known) -> Option<TableState> {
-    let latest = known.readings.last()?;
-    let rows: usize = known.readings.iter().map(|reading| reading.rows.len()).sum();
-    Some(TableState {
-        table: latest.table.clone(),
-        family: known.schema.family,
-        outcome: latest.outcome,
-        reason: latest.reason.clone(),
-        at_ms: latest.at_ms,
-        checked_ms: known.checked_ms.max(latest.at_ms),
-        rows: rows as u64,
-    })
 }

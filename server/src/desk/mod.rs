@@ -19,7 +19,6 @@ mod signatures;
 #[cfg(test)]
 mod tests;
 mod ticketing;
-mod words;
 
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ use deskside_proto::MESSAGE_BYTES_MAX;
 use deskside_proto::v1::desk_server::DeskServer;
 
 use crate::blobs::Blobs;
-use crate::case::Cases;
+use crate::case::{Cases, words};
 use crate::gateway::Switchboard;
 use crate::question::Questions;
 use crate::store::Store;

@@ -4,13 +4,17 @@
 
 use deskside_proto::v1::{Family, Finding, Outcome, Reading, TableSchema};
 
+mod current;
 mod proof;
+mod replay;
 pub mod rules;
 #[cfg(test)]
 mod tests;
 mod unseen;
 mod view;
 
+pub use current::{Diagnosis, lately};
+pub use replay::{LOOKS_MAX, Replay, Turn, Turned, replay};
 pub use rules::{Rule, Severity};
 
 /// Most findings that are told of one device; past it a technician reads none.

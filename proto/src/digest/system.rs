@@ -47,7 +47,7 @@ pub(super) fn services(rows: &Rows) -> Vec<String> {
         .map(|row| join(&[row.text("name"), "failed".into(), row.text("result"), row.text("description")]))
         .collect();
     let running = rows.each().filter(|row| row.is("active_state", "active")).count();
-    lines.push(format!("{running} active, {} in all", rows.sheet.rows.len()));
+    lines.push(format!("{running} active, {} in all", rows.opened.len()));
     lines
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deskside_proto::rows::Value;
+use crate::rows::Value;
 
 use super::{One, Rows, join, labelled};
 

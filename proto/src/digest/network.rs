@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deskside_proto::rows::Value;
+use crate::rows::Value;
 
 use super::{LINES_MAX, One, Rows, count, join, labelled};
 
@@ -103,7 +103,7 @@ pub(super) fn firewall(rows: &Rows) -> Vec<String> {
 
 /// What probes found: the latest sentence of each thing that was tested, those of failures first.
 pub(super) fn verdicts(rows: &Rows) -> Vec<String> {
-    let subject = rows.sheet.schema.columns.first().map(|column| column.name.clone()).unwrap_or_default();
+    let subject = rows.schema.columns.first().map(|column| column.name.clone()).unwrap_or_default();
     let verdicts: Vec<One> = rows.each().filter(|row| row.is("step", "verdict")).collect();
     let mut seen = BTreeSet::new();
     let latest = verdicts.into_iter().rev().filter(|row| seen.insert(row.text(&subject)));

@@ -1,14 +1,9 @@
 //! A table in a line or a few: what a technician would read out over the phone.
 
-use anyhow::Context;
-use deskside_proto::catalog;
-use deskside_proto::rows::Value;
-use deskside_proto::show;
-use deskside_proto::v1::{Device, Kind, ShowReply, ShowRequest, TableState};
-use futures_util::future::join_all;
-
-use super::connect::Desk;
-use super::sheet::{Sheet, is_seen};
+use crate::catalog;
+use crate::rows::{self, Value};
+use crate::show;
+use crate::v1::{Reading, TableSchema};
 
 mod hardware;
 mod logs;
@@ -62,65 +57,39 @@ const TOLD: &[(&str, Tell)] = &[
     ("users", system::users),
 ];
 
-/// Table and lines, for every table that is read out and was seen.
-pub(super) async fn of(
-    desk: &mut Desk,
-    device: &Device,
-    states: &[TableState],
-    now_ms: i64,
-) -> anyhow::Result<Vec<(String, Vec<String>)>> {
-    // Why all of them: a probe that somebody ran is an answer that somebody waits for.
-    let probed = states.iter().map(|state| state.table.as_str()).filter(|table| is_probe(table) && !is_told(table));
-    let probed = probed.map(|table| (table, network::verdicts as Tell));
-    let wanted = TOLD.iter().copied().chain(probed).filter(|(table, _tell)| {
-        states.iter().any(|state| state.table == *table && is_seen(state.outcome()) && state.rows > 0)
-    });
-    let asked = wanted.map(|(table, tell)| {
-        let mut desk = desk.clone();
-        let request = ShowRequest { device: device.id.clone(), table: table.into(), at_ms: 0 };
-        async move { desk.show(request).await.map(|reply| (tell, reply.into_inner())) }
-    });
-    let mut digests = Vec::new();
-    for reply in join_all(asked).await {
-        let (tell, reply) = reply?;
-        let (table, lines) =
-            tell_one(tell, reply, now_ms).context("the server showed a table without its description")?;
-        if !lines.is_empty() {
-            digests.push((table, lines));
-        }
-    }
-    Ok(digests)
+/// Whether a table is read out: those of the list, and every probe, since it is an answer that somebody waits for.
+pub fn is_told(table: &str) -> bool {
+    TOLD.iter().any(|(told, _tell)| *told == table) || is_probe(table)
 }
 
-fn tell_one(tell: Tell, reply: ShowReply, now_ms: i64) -> Option<(String, Vec<String>)> {
-    let schema = reply.schema?;
-    let sheet = Sheet::open(&schema, reply.reading.as_ref()?);
-    let mut lines = tell(&Rows { sheet: &sheet, now_ms });
+/// The place of a table among those that are read out.
+pub fn place(table: &str) -> usize {
+    TOLD.iter().position(|(told, _tell)| *told == table).unwrap_or(TOLD.len())
+}
+
+/// A reading, read out; no lines where there is nothing to say.
+pub fn of(schema: &TableSchema, reading: &Reading, now_ms: i64) -> Vec<String> {
+    let told = TOLD.iter().find(|(table, _tell)| *table == schema.name).map(|(_table, tell)| *tell);
+    let Some(tell) = told.or(is_probe(&schema.name).then_some(network::verdicts as Tell)) else { return Vec::new() };
+    let opened: Vec<Vec<Value>> = reading.rows.iter().filter_map(|row| rows::open(schema, row).ok()).collect();
+    let mut lines = tell(&Rows { schema, opened: &opened, now_ms });
     lines.retain(|line| !line.is_empty());
     let more = lines.len().saturating_sub(LINES_MAX);
     if more > 0 {
         lines.truncate(LINES_MAX);
         lines.push(format!("… and {more} more"));
     }
-    Some((schema.name.clone(), lines))
+    lines
 }
 
 fn is_probe(table: &str) -> bool {
     catalog::table(table).is_some_and(|schema| schema.probe.is_some())
 }
 
-fn is_told(table: &str) -> bool {
-    TOLD.iter().any(|(told, _tell)| *told == table)
-}
-
-/// Events do not go stale: nothing new is good news.
-pub(super) fn is_event(table: &str) -> bool {
-    catalog::table(table).is_some_and(|schema| schema.kind() == Kind::Event)
-}
-
 /// Rows by column name.
 struct Rows<'a> {
-    sheet: &'a Sheet<'a>,
+    schema: &'a TableSchema,
+    opened: &'a [Vec<Value>],
     now_ms: i64,
 }
 
@@ -133,7 +102,7 @@ struct One<'a> {
 
 impl<'a> Rows<'a> {
     fn each(&'a self) -> impl Iterator<Item = One<'a>> {
-        self.sheet.rows.iter().map(|values| One { rows: self, values })
+        self.opened.iter().map(|values| One { rows: self, values })
     }
 
     fn tell(&'a self, line: impl Fn(One<'a>) -> String) -> Vec<String> {
@@ -143,12 +112,12 @@ impl<'a> Rows<'a> {
 
 impl One<'_> {
     fn value(&self, column: &str) -> Option<&Value> {
-        self.values.get(catalog::column(self.rows.sheet.schema, column)?)
+        self.values.get(catalog::column(self.rows.schema, column)?)
     }
 
     /// As a person reads it; empty where it is not known.
     fn text(&self, column: &str) -> String {
-        let schema = self.rows.sheet.schema;
+        let schema = self.rows.schema;
         let found = catalog::column(schema, column).and_then(|place| schema.columns.get(place)).zip(self.value(column));
         match found {
             None | Some((_, Value::Null)) => String::new(),
@@ -203,16 +172,15 @@ fn count(number: f64, one: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use deskside_proto::v1::{Outcome, Printer, Reading};
     use prost::Message;
 
     use super::*;
+    use crate::v1::{Outcome, Printer};
 
-    fn told(tell: Tell, table: &str, rows: Vec<Vec<u8>>) -> Vec<String> {
+    fn told(table: &str, rows: Vec<Vec<u8>>) -> Vec<String> {
         let rows = rows.into_iter().map(Into::into).collect();
         let reading = Reading { table: table.into(), rows, outcome: Outcome::Ok.into(), ..Reading::default() };
-        let schema = catalog::table(table).cloned();
-        tell_one(tell, ShowReply { schema, reading: Some(reading), ..ShowReply::default() }, 0).unwrap().1
+        of(catalog::table(table).unwrap(), &reading, 0)
     }
 
     #[test]
@@ -225,14 +193,14 @@ mod tests {
             accepting_jobs: true,
             ..Printer::default()
         };
-        let lines = told(printing::printers, "printers", vec![queue.encode_to_vec()]);
+        let lines = told("printers", vec![queue.encode_to_vec()]);
         assert_eq!(lines, ["office · stopped · 3 jobs · \"The printer is not responding.\""]);
     }
 
     #[test]
     fn a_long_table_is_cut_and_says_so() {
         let queue = |number: u32| Printer { name: format!("q{number}"), ..Printer::default() }.encode_to_vec();
-        let lines = told(printing::printers, "printers", (0..10).map(queue).collect());
+        let lines = told("printers", (0..10).map(queue).collect());
         assert_eq!(lines.last().map(String::as_str), Some("… and 4 more"));
     }
 

@@ -1,9 +1,8 @@
 //! Errors that are new, and the latest urgent lines, read out.
 
-use deskside_proto::rows::Value;
-use deskside_proto::{codes, show};
+use crate::rows::Value;
+use crate::{codes, show};
 
-use super::super::when;
 use super::{LINES_MAX, One, Rows, join, labelled};
 
 /// What is new first, then what is said most; what was not said for a day is left out.
@@ -28,7 +27,7 @@ pub(super) fn log_events(rows: &Rows) -> Vec<String> {
     let urgent = rows.each().filter(|row| matches!(row.value("priority"), Some(Value::Uint(0..=4))));
     let line = |row: One| {
         let who = [row.text("program"), row.text("unit"), row.text("source")].into_iter().find(|name| !name.is_empty());
-        let priority = when::priority_name(row.number("priority") as u64);
+        let priority = show::priority_name(row.number("priority") as u64);
         let at = match row.value("at_ms") {
             Some(Value::Int(at_ms)) => show::clock(*at_ms),
             _ => String::new(),

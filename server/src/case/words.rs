@@ -2,11 +2,11 @@
 
 use deskside_proto::v1;
 
-use crate::case::recipes::Recipe;
+use super::recipes::Recipe;
 use crate::store::{Collection, CustodyEntry, Device, EvidenceItem, Ticket, TicketEvent};
 
 /// A device; whether it is connected and what is wrong with it is known elsewhere.
-pub(super) fn device(device: &Device, connected: bool, findings: u32) -> v1::Device {
+pub fn device(device: &Device, connected: bool, findings: u32) -> v1::Device {
     v1::Device {
         id: device.id.to_string(),
         name: device.name.clone(),
@@ -22,7 +22,8 @@ pub(super) fn device(device: &Device, connected: bool, findings: u32) -> v1::Dev
     }
 }
 
-pub(super) fn ticket(ticket: &Ticket, devices: Vec<v1::Device>) -> v1::Ticket {
+/// A ticket with its devices.
+pub fn ticket(ticket: &Ticket, devices: Vec<v1::Device>) -> v1::Ticket {
     v1::Ticket {
         number: ticket.number,
         title: ticket.title.clone(),
@@ -38,11 +39,13 @@ pub(super) fn ticket(ticket: &Ticket, devices: Vec<v1::Device>) -> v1::Ticket {
     }
 }
 
-pub(super) fn event(event: TicketEvent) -> v1::TicketEvent {
+/// A line of a ticket's story.
+pub fn event(event: TicketEvent) -> v1::TicketEvent {
     v1::TicketEvent { at_ms: event.at_ms, who: event.who, what: event.what, text: event.text }
 }
 
-pub(super) fn collection(collection: &Collection, device: Option<v1::Device>) -> v1::Collection {
+/// A collection of a device.
+pub fn collection(collection: &Collection, device: Option<v1::Device>) -> v1::Collection {
     v1::Collection {
         id: collection.id.to_string(),
         ticket: collection.ticket,
@@ -63,7 +66,8 @@ pub(super) fn collection(collection: &Collection, device: Option<v1::Device>) ->
     }
 }
 
-pub(super) fn evidence(item: &EvidenceItem, device: Option<v1::Device>, custody: Vec<CustodyEntry>) -> v1::Evidence {
+/// An item of evidence with its custody.
+pub fn evidence(item: &EvidenceItem, device: Option<v1::Device>, custody: Vec<CustodyEntry>) -> v1::Evidence {
     let line = |entry: CustodyEntry| v1::TicketEvent {
         at_ms: entry.at_ms,
         who: entry.who,
@@ -85,7 +89,8 @@ pub(super) fn evidence(item: &EvidenceItem, device: Option<v1::Device>, custody:
     }
 }
 
-pub(super) fn recipe(recipe: &Recipe) -> v1::Recipe {
+/// A recipe.
+pub fn recipe(recipe: &Recipe) -> v1::Recipe {
     v1::Recipe {
         name: recipe.name.clone(),
         doc: recipe.doc.clone(),
