@@ -3,6 +3,7 @@
 pub mod app;
 pub mod blobs;
 pub mod case;
+pub mod casefile;
 pub mod cli;
 pub mod config;
 pub mod desk;

@@ -107,6 +107,8 @@ mod tests {
                 after_s: 0,
                 expires_s: EXPIRES_S,
                 asked_by: "anna".into(),
+                planned_ms: None,
+                why: String::new(),
             };
             let collection = self.cases.collect(1, asked).await.unwrap().unwrap().id;
             let location = format!("1/{collection}.zip");

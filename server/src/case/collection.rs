@@ -313,6 +313,9 @@ impl Course {
     fn waits_for(&self, now_ms: i64) -> String {
         let to_ms = self.collection.to_ms;
         match (self.connected, now_ms < to_ms) {
+            (_, true) if self.collection.planned_ms > now_ms => {
+                format!("planned for {}", show::clock(self.collection.planned_ms))
+            }
             (_, true) => format!("waits for its window to pass at {}", show::clock(to_ms)),
             (false, _) if self.seen_ms == 0 => "waits for the device, which has never connected".to_owned(),
             (false, _) => format!("waits for the device, which is off since {}", show::clock(self.seen_ms)),

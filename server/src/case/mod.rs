@@ -11,6 +11,7 @@ pub mod words;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use deskside_proto::show;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -55,6 +56,10 @@ pub struct Asked {
     pub expires_s: u64,
     /// Who asks.
     pub asked_by: String,
+    /// Not before this time, server's clock, around which the window lies then; none where it is asked for at once.
+    pub planned_ms: Option<i64>,
+    /// What for, in one line.
+    pub why: String,
 }
 
 impl Asked {
@@ -70,12 +75,14 @@ impl Asked {
             after_s: recipe.after_s,
             expires_s: EXPIRES_S,
             asked_by: asked_by.to_owned(),
+            planned_ms: None,
+            why: String::new(),
         }
     }
 
     fn collection(&self, ticket: u64, now_ms: i64) -> Collection {
         let ms = |seconds: u64, most: u64| seconds.min(most).cast_signed() * 1_000;
-        let around_ms = self.around_ms.unwrap_or(now_ms);
+        let around_ms = self.planned_ms.or(self.around_ms).unwrap_or(now_ms);
         let to_ms = around_ms + ms(self.after_s, WINDOW_S_MAX);
         Collection {
             id: Uuid::new_v4(),
@@ -95,6 +102,8 @@ impl Asked {
             attempts: 0,
             parts: Vec::new(),
             evidence: None,
+            planned_ms: self.planned_ms.unwrap_or_default(),
+            why: self.why.clone(),
         }
     }
 }
@@ -169,7 +178,13 @@ impl Cases {
     pub async fn collect(&self, number: u64, asked: Asked) -> Result<Option<Collection>> {
         let now_ms = now_ms();
         let collection = asked.collection(number, now_ms);
-        let words = format!("evidence asked of {}{}", self.name(asked.device).await?, named(&asked.recipe));
+        let mut words = format!("evidence asked of {}{}", self.name(asked.device).await?, named(&asked.recipe));
+        if let Some(planned_ms) = asked.planned_ms {
+            words = format!("{words}, for {}", show::clock(planned_ms));
+        }
+        if !asked.why.is_empty() {
+            words = format!("{words}, {}", asked.why);
+        }
         let change = TicketChange {
             collections: vec![collection.clone()],
             events: vec![event(now_ms, &asked.asked_by, "collection", words)],

@@ -25,6 +25,8 @@ fn asked(tables: &[&str]) -> Collection {
         after_s: 60,
         expires_s: 86_400,
         asked_by: "ada".into(),
+        planned_ms: None,
+        why: String::new(),
     };
     asked.collection(7, 1_000_000)
 }

@@ -63,6 +63,8 @@ pub fn collection(collection: &Collection, device: Option<v1::Device>) -> v1::Co
         asked_by: collection.asked_by.clone(),
         parts: collection.parts.clone(),
         evidence_id: collection.evidence.map(|id| id.to_string()).unwrap_or_default(),
+        planned_ms: collection.planned_ms,
+        why: collection.why.clone(),
     }
 }
 

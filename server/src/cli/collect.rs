@@ -17,6 +17,7 @@ use super::{devices, shape, when};
 #[derive(Debug, clap::Args)]
 pub(super) struct Collect {
     /// Id, beginning of it, or host name.
+    #[arg(required_unless_present = "again", default_value = "", hide_default_value = true)]
     device: String,
     /// The ticket's number.
     #[arg(long)]
@@ -42,6 +43,18 @@ pub(super) struct Collect {
     /// How far before and after that time.
     #[arg(long, value_parser = when::seconds, value_name = "TIME", default_value = "10m", requires = "around")]
     window: u64,
+    /// The same again, now, as an earlier collection of the ticket: its id, as `deskside case N` prints it.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["recipe", "tables", "probes", "around"])]
+    again: Option<String>,
+    /// Not at once but at this time, for a follow-up: "tomorrow 9:00", "2026-03-01 14:00", RFC 3339.
+    #[arg(long, value_parser = when::ahead, value_name = "TIME", conflicts_with_all = ["around", "wait"])]
+    at: Option<i64>,
+    /// Not at once but in this time: "2d", "4h".
+    #[arg(long = "in", value_parser = when::seconds, value_name = "TIME", conflicts_with_all = ["at", "around"])]
+    delay: Option<u64>,
+    /// What for: "after the printer was replaced".
+    #[arg(long, default_value = "", hide_default_value = true)]
+    why: String,
     /// Give up if the device has not answered by then.
     #[arg(long, value_parser = when::seconds, value_name = "TIME")]
     expires: Option<u64>,
@@ -51,7 +64,7 @@ pub(super) struct Collect {
 }
 
 impl Collect {
-    pub(super) async fn run(self, mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
+    pub(super) async fn run(self, desk: Desk, screen: Screen) -> anyhow::Result<()> {
         let window = self.around.map(|_time| self.window);
         let request = CollectRequest {
             device: self.device,
@@ -63,16 +76,29 @@ impl Collect {
             after_s: self.after.or(window).unwrap_or_default(),
             around_ms: self.around.unwrap_or_default(),
             expires_s: self.expires.unwrap_or_default(),
+            again: self.again.unwrap_or_default(),
+            planned_ms: planned(self.at, self.delay, screen.now_ms),
+            why: self.why,
         };
-        let asked = desk.collect(request).await?.into_inner();
-        let collection = if self.wait { wait(&mut desk, asked).await? } else { asked };
-        if screen.json {
-            screen.value(&shape::collection(&collection))?;
-        } else {
-            show(screen, &collection)?;
-        }
-        ended_well(&collection)
+        ask(desk, screen, request, self.wait).await
     }
+}
+
+/// When a collection is planned for; 0 for at once.
+pub(super) fn planned(at: Option<i64>, delay: Option<u64>, now_ms: i64) -> i64 {
+    at.or(delay.map(|delay| now_ms + delay.cast_signed() * 1_000)).unwrap_or_default()
+}
+
+/// Asks, and waits where that is wanted.
+pub(super) async fn ask(mut desk: Desk, screen: Screen, request: CollectRequest, wait_for: bool) -> anyhow::Result<()> {
+    let asked = desk.collect(request).await?.into_inner();
+    let collection = if wait_for { wait(&mut desk, asked).await? } else { asked };
+    if screen.json {
+        screen.value(&shape::collection(&collection))?;
+    } else {
+        show(screen, &collection)?;
+    }
+    ended_well(&collection)
 }
 
 /// A collection that was asked for.
@@ -146,6 +172,9 @@ pub(super) fn show(screen: Screen, collection: &v1::Collection) -> io::Result<()
     let what = if collection.recipe.is_empty() { by_hand() } else { collection.recipe.clone() };
     screen.line(line.bold(device.name).plain(format!("  {what}  {asked}")).dim(format!("  {from}  id {id}")))?;
     let indent = devices::LABEL + 4;
+    if !collection.why.is_empty() {
+        screen.beside("", indent, &collection.why)?;
+    }
     if !collection.note.is_empty() && collection.state != "done" {
         screen.beside("", indent, &collection.note)?;
     }

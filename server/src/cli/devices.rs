@@ -125,7 +125,7 @@ pub(super) async fn overview(
 }
 
 /// "desk-17  on  Debian GNU/Linux 12, agent 0.1.0, 1f2e3d4c", and what makes all else less certain.
-fn title(screen: Screen, device: &Device) -> io::Result<()> {
+pub(super) fn title(screen: Screen, device: &Device) -> io::Result<()> {
     let state = presence(device, screen.now_ms);
     let line = Line::default().bold(&device.name).plain("  ");
     let line = if device.connected { line.good(state) } else { line.warn(state) };
@@ -155,7 +155,7 @@ fn is_proof(finding: &Finding, fact: &Fact) -> bool {
 }
 
 /// What is wrong, worst first, with its proof, likely cause and next step.
-fn findings(screen: Screen, findings: &[&Finding]) -> io::Result<()> {
+pub(super) fn findings(screen: Screen, findings: &[&Finding]) -> io::Result<()> {
     if findings.is_empty() {
         let line =
             Line::default().good("nothing found wrong").dim(" in what could be seen; what was not seen is said below");

@@ -12,6 +12,7 @@ use screen::Screen;
 mod attach;
 mod bundle;
 mod capture;
+mod casefile;
 mod collect;
 mod config;
 mod connect;
@@ -100,6 +101,8 @@ enum Command {
     Decode(decode::Decode),
     /// Open tickets.
     Tickets(tickets::Tickets),
+    /// One ticket with all that is known of it: what is wrong first, what changed before, what happened since, and what is missing.
+    Case(casefile::Case),
     /// One ticket: open it, show it, hand it on.
     #[command(subcommand)]
     Ticket(tickets::Ticket),
@@ -170,6 +173,7 @@ impl Command {
             Self::Logs(logs) => logs.run(desk, screen).await,
             Self::Tables(tables) => tables.run(desk, screen).await,
             Self::Tickets(tickets) => tickets.run(desk, screen).await,
+            Self::Case(case) => case.run(desk, screen).await,
             Self::Ticket(ticket) => ticket.run(desk, screen).await,
             Self::Collect(collect) => collect.run(desk, screen).await,
             Self::Collection(collection) => collection.run(desk, screen).await,

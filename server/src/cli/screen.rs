@@ -152,6 +152,21 @@ impl Screen {
         Ok(())
     }
 
+    /// A label and a line of a timeline beside it, coloured by how bad it was, wrapped as above.
+    pub(super) fn moment(self, label: &str, column: usize, severity: &str, text: &str) -> io::Result<()> {
+        let width = self.width.map_or(PLAIN_WIDTH, usize::from).saturating_sub(column).max(WIDTH_MIN);
+        for (place, part) in wrap(&show::printable(text), width).iter().enumerate() {
+            let label = if place == 0 { label } else { "" };
+            let line = Line::default().dim(format!("{label:column$}"));
+            self.line(match severity {
+                "critical" => line.bad(part),
+                "warning" => line.warn(part),
+                _ => line.plain(part),
+            })?;
+        }
+        Ok(())
+    }
+
     /// A table; on a terminal each row is cut to one line.
     pub(super) fn table(self, headings: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
         let mut table = Table::new();

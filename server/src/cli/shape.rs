@@ -5,8 +5,9 @@
 use deskside_proto::rows;
 use deskside_proto::show;
 use deskside_proto::v1::{
-    ArgumentOptions, Case, Collection, ColumnType, Device, Evidence, Fact, Family, Finding, GetDeviceReply, Kind,
-    Outcome, PartOutcome, Reading, Recipe, TableSchema, TableState, Ticket, TicketEvent, Unit,
+    ArgumentOptions, Case, CaseDevice, CaseFamily, CaseFile, Collection, ColumnType, Device, Evidence, Fact, Family,
+    Finding, GetDeviceReply, Kind, Moment, Outcome, PartOutcome, Reading, Recipe, TableSchema, TableState, Ticket,
+    TicketEvent, Told, Unit,
 };
 use serde_json::{Value as Json, json};
 
@@ -89,12 +90,41 @@ pub(super) fn case(case: &Case) -> Json {
     })
 }
 
+/// `ticket, made_ms, devices, before_from_ms, before, timeline, collections, evidence, missing, left_out`; a device has `device, families`, and
+/// a family `family, state, verdict, findings, told, whole, tables, as_of_ms, unseen`.
+pub(super) fn case_file(file: &CaseFile) -> Json {
+    let told = |told: &Told| json!({ "table": told.table, "lines": told.lines });
+    let of_family = |of: &CaseFamily| {
+        json!({
+            "family": family(of.family()), "state": of.state, "verdict": of.verdict,
+            "findings": list(&of.findings, finding), "told": list(&of.told, told), "whole": of.whole,
+            "tables": of.tables, "as_of_ms": moment(of.as_of_ms), "unseen": of.unseen,
+        })
+    };
+    let of_device = |of: &CaseDevice| json!({ "device": of.device.as_ref().map(device), "families": list(&of.families, of_family) });
+    json!({
+        "ticket": file.ticket.as_ref().map(ticket), "made_ms": file.made_ms, "devices": list(&file.devices, of_device),
+        "before_from_ms": file.before_from_ms, "before": list(&file.before, happened),
+        "timeline": list(&file.timeline, happened), "collections": list(&file.collections, collection),
+        "evidence": list(&file.evidence, evidence), "missing": file.missing, "left_out": file.left_out,
+    })
+}
+
+/// `at_ms, until_ms, kind, device, who, family, severity, text, details, times, table`
+fn happened(of: &Moment) -> Json {
+    json!({
+        "at_ms": of.at_ms, "until_ms": moment(of.until_ms), "kind": lower(of.kind().as_str_name()), "device": of.device,
+        "who": of.who, "family": family(of.family()), "severity": of.severity, "text": of.text, "details": of.details,
+        "times": of.times, "table": of.table,
+    })
+}
+
 /// `at_ms, who, what, text`
 fn event(event: &TicketEvent) -> Json {
     json!({ "at_ms": moment(event.at_ms), "who": event.who, "what": event.what, "text": event.text })
 }
 
-/// `id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, expires_ms, ended_ms, asked_by, parts, evidence_id, probes`
+/// `id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, expires_ms, ended_ms, asked_by, parts, evidence_id, probes, planned_ms, why`
 pub(super) fn collection(collection: &Collection) -> Json {
     json!({
         "id": collection.id, "ticket": collection.ticket, "device": collection.device.as_ref().map(device),
@@ -103,6 +133,7 @@ pub(super) fn collection(collection: &Collection) -> Json {
         "expires_ms": moment(collection.expires_ms), "ended_ms": moment(collection.ended_ms),
         "asked_by": collection.asked_by, "parts": list(&collection.parts, part), "evidence_id": collection.evidence_id,
         "probes": collection.probes,
+        "planned_ms": moment(collection.planned_ms), "why": collection.why,
     })
 }
 

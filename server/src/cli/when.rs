@@ -7,6 +7,23 @@ pub(super) fn moment(text: &str) -> Result<i64, String> {
     deskside_proto::moment::parse(text, &Zoned::now())
 }
 
+/// A moment that lies ahead, which may be written "tomorrow 9:00" too.
+pub(super) fn ahead(text: &str) -> Result<i64, String> {
+    let now = Zoned::now();
+    let at_ms = match text.trim().strip_prefix("tomorrow") {
+        Some(hour) => {
+            let tomorrow = now.tomorrow().map_err(|error| error.to_string())?;
+            let hour = if hour.trim().is_empty() { "9:00" } else { hour.trim() };
+            deskside_proto::moment::parse(&format!("{} {hour:0>5}", tomorrow.date()), &now)?
+        }
+        None => deskside_proto::moment::parse(text, &now)?,
+    };
+    if at_ms <= now.timestamp().as_millisecond() {
+        return Err("this time is past; a collection is planned for one that lies ahead".into());
+    }
+    Ok(at_ms)
+}
+
 /// A length of time in whole seconds: "24h", "10m", "3d", "1h30m".
 pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let wrong = "not a length of time; write \"24h\", \"10m\" or \"3d\"";

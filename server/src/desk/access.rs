@@ -42,6 +42,9 @@ pub(super) const ACCESS: &[(&str, Takes)] = &[
     ("Query", VIEWER),
     ("ListQuestions", VIEWER),
     ("CancelQuestion", TECHNICIAN),
+    ("GetCaseFile", VIEWER),
+    // It shows what evidence holds, row by row.
+    ("CompareCollections", TECHNICIAN),
     ("ListTechnicians", ADMIN),
     ("AddTechnician", ADMIN),
     ("RenewTechnician", ADMIN),

@@ -10,13 +10,19 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::caller::{Caller, Deed};
-use super::refusal::{self, internal};
+use super::refusal::{self, Lines, internal, text};
 use super::{Desk, words};
 use crate::case::{Asked, EXPIRES_S, EXPIRES_S_MAX, WINDOW_S_MAX, event, now_ms, recipes};
 use crate::store::{Collection, TicketChange};
 
 /// Collections of one ticket that may be under way at a time.
 const OPEN_MAX: usize = 64;
+
+/// Furthest ahead that a collection may be planned.
+const PLANNED_MS_MAX: i64 = 90 * 24 * 3_600 * 1_000;
+
+/// Longest line that says what a collection is for.
+const WHY_CHARS_MAX: usize = 200;
 
 /// Shortest beginning of an id that is looked for.
 const PREFIX_CHARS_MIN: usize = 4;
@@ -26,6 +32,7 @@ pub(super) type CollectionStream = Pin<Box<dyn Stream<Item = Result<v1::Collecti
 
 impl Desk {
     pub(super) async fn collect_for(&self, caller: &Caller, request: CollectRequest) -> Result<v1::Collection, Status> {
+        let request = self.repeated(request).await?;
         for probe in &request.probes {
             self.needs_nobody(probe).await?;
         }
@@ -106,7 +113,64 @@ impl Desk {
         asked.after_s = or(request.after_s, asked.after_s);
         asked.expires_s = or(request.expires_s, EXPIRES_S);
         asked.around_ms = Self::around(request)?;
+        asked.planned_ms = Self::planned(request)?;
+        asked.why = text("what it is for", &request.why, WHY_CHARS_MAX, Lines::One)?;
         Ok(asked)
+    }
+
+    /// What is asked for, where it is the same again as an earlier collection of the ticket.
+    async fn repeated(&self, request: CollectRequest) -> Result<CollectRequest, Status> {
+        if request.again.is_empty() {
+            return Ok(request);
+        }
+        if !request.recipe.is_empty() || !request.tables.is_empty() || !request.probes.is_empty() {
+            return Err(Status::invalid_argument("the same again, or by recipe, tables and probes; not both"));
+        }
+        let wanted = request.again.to_lowercase();
+        let all = self.store.collections_of(request.ticket).await.map_err(internal)?;
+        let mut found: Vec<Collection> =
+            all.into_iter().filter(|earlier| earlier.id.to_string().starts_with(&wanted)).collect();
+        let absent = || refusal::unknown("collection of this ticket", &request.again, "`deskside case N` lists them");
+        if wanted.len() < PREFIX_CHARS_MIN {
+            return Err(absent());
+        }
+        if found.len() > 1 {
+            let choices: Vec<String> = found.iter().take(10).map(|earlier| earlier.id.to_string()).collect();
+            return Err(refusal::ambiguous(&request.again, &choices));
+        }
+        let earlier = found.pop().ok_or_else(absent)?;
+        let span_s = u64::try_from((earlier.to_ms - earlier.from_ms) / 1_000).unwrap_or_default();
+        let by_hand = earlier.recipe.is_empty();
+        Ok(CollectRequest {
+            device: if request.device.is_empty() { earlier.device.to_string() } else { request.device },
+            recipe: earlier.recipe.clone(),
+            tables: if by_hand { earlier.tables } else { Vec::new() },
+            probes: if by_hand { earlier.probes } else { Vec::new() },
+            before_s: if request.before_s == 0 { span_s.min(WINDOW_S_MAX) } else { request.before_s },
+            again: String::new(),
+            ..request
+        })
+    }
+
+    /// When it is planned for, where it is.
+    fn planned(request: &CollectRequest) -> Result<Option<i64>, Status> {
+        let (planned_ms, now_ms) = (request.planned_ms, now_ms());
+        if planned_ms == 0 {
+            return Ok(None);
+        }
+        if request.around_ms != 0 {
+            return Err(Status::invalid_argument("planned for a time ahead, or around one that is past; not both"));
+        }
+        if planned_ms <= now_ms {
+            return Err(Status::invalid_argument(
+                "the time it is planned for is past; leave it out to collect at once",
+            ));
+        }
+        if planned_ms - now_ms > PLANNED_MS_MAX {
+            let days = PLANNED_MS_MAX / 86_400_000;
+            return Err(Status::invalid_argument(format!("it can be planned {days} days ahead at most")));
+        }
+        Ok(Some(planned_ms))
     }
 
     /// The time around which evidence is asked for, where it is not now.

@@ -5,6 +5,7 @@ mod admission;
 mod asking;
 mod attaching;
 mod caller;
+mod casefile;
 mod collecting;
 mod evidence;
 mod known;
@@ -27,6 +28,7 @@ use deskside_proto::v1::desk_server::DeskServer;
 
 use crate::blobs::Blobs;
 use crate::case::{Cases, words};
+use crate::casefile::CaseFiles;
 use crate::gateway::Switchboard;
 use crate::question::Questions;
 use crate::store::Store;
@@ -47,6 +49,7 @@ pub struct Desk {
     cases: Cases,
     scratch: Scratch,
     questions: Questions,
+    case_files: CaseFiles,
     counts: Counts,
     verified: Verified,
 }
@@ -61,6 +64,7 @@ impl Desk {
         scratch: Scratch,
         questions: Questions,
     ) -> Self {
+        let case_files = CaseFiles::new(Arc::clone(&store), questions.clone(), switchboard.clone());
         Self {
             store,
             blobs,
@@ -68,6 +72,7 @@ impl Desk {
             cases,
             scratch,
             questions,
+            case_files,
             counts: Counts::default(),
             verified: Verified::default(),
         }

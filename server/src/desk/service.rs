@@ -3,13 +3,14 @@
 use deskside_proto::v1::desk_server::Desk as Contract;
 use deskside_proto::v1::{
     AddTechnicianRequest, AskRequest, AttachChunk, AttachReply, CancelCollectionRequest, CancelQuestionRequest, Case,
-    Catalogue, CollectRequest, Collection, GetCaseRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest,
-    ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest, ListQuestionsReply,
-    ListQuestionsRequest, ListRecipesReply, ListRecipesRequest, ListSignaturesReply, ListSignaturesRequest,
-    ListTablesRequest, ListTechniciansReply, ListTechniciansRequest, ListTicketsReply, ListTicketsRequest, LogsRequest,
-    NewTicketRequest, PersonalToken, QueryRequest, Question, RenewOwnTokenRequest, RenewTechnicianRequest,
-    RevokeTechnicianReply, RevokeTechnicianRequest, RunProbeRequest, ShowReply, ShowRequest, TailRequest, Ticket,
-    UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply, WhoAmIRequest,
+    CaseFileReply, CaseFileRequest, Catalogue, CollectRequest, Collection, CompareRequest, Comparison, GetCaseRequest,
+    GetDeviceReply, GetDeviceRequest, GetEvidenceRequest, ListDevicesReply, ListDevicesRequest, ListEvidenceReply,
+    ListEvidenceRequest, ListQuestionsReply, ListQuestionsRequest, ListRecipesReply, ListRecipesRequest,
+    ListSignaturesReply, ListSignaturesRequest, ListTablesRequest, ListTechniciansReply, ListTechniciansRequest,
+    ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest, PersonalToken, QueryRequest, Question,
+    RenewOwnTokenRequest, RenewTechnicianRequest, RevokeTechnicianReply, RevokeTechnicianRequest, RunProbeRequest,
+    ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply,
+    WhoAmIRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -159,6 +160,16 @@ impl Contract for Desk {
     async fn cancel_question(&self, request: Request<CancelQuestionRequest>) -> Answered<Question> {
         let caller = Self::caller(&request)?;
         Ok(Response::new(self.call_question_off(&caller, &request.into_inner().id).await?))
+    }
+
+    async fn get_case_file(&self, request: Request<CaseFileRequest>) -> Answered<CaseFileReply> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.case_file(&caller, request.into_inner()).await?))
+    }
+
+    async fn compare_collections(&self, request: Request<CompareRequest>) -> Answered<Comparison> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.comparison(&caller, request.into_inner()).await?))
     }
 
     async fn list_tables(&self, _request: Request<ListTablesRequest>) -> Answered<Catalogue> {

@@ -93,18 +93,18 @@ impl Bundle {
     }
 
     /// When it was packed, by the device's clock.
-    pub(super) fn collected_ms(&self) -> i64 {
+    pub fn collected_ms(&self) -> i64 {
         self.manifest.collected.ms
     }
 
     /// Whose rows they are.
-    pub(super) fn owner(&self) -> Owner {
+    pub fn owner(&self) -> Owner {
         let Device { id, hostname } = &self.manifest.device;
         Owner { id: id.clone(), name: hostname.clone(), evidence: self.evidence.clone() }
     }
 
     /// Reads a table, oldest first, until `keep` wants no more. Answers whether it was all.
-    pub(super) fn read(&self, schema: &TableSchema, keep: &mut dyn FnMut(Reading) -> bool) -> anyhow::Result<bool> {
+    pub fn read(&self, schema: &TableSchema, keep: &mut dyn FnMut(Reading) -> bool) -> anyhow::Result<bool> {
         let Some(part) = self.part(&schema.name) else { return Ok(true) };
         let is_rows = |path: &&String| Path::new(path).extension().is_some_and(|kind| kind == "jsonl");
         let Some(path) = part.files.iter().map(|file| &file.path).find(is_rows) else {
@@ -136,7 +136,7 @@ impl Bundle {
     }
 
     /// What it does not hold of a table, or holds with a reserve.
-    pub(super) fn reserves(&self, table: &str) -> Vec<String> {
+    pub fn reserves(&self, table: &str) -> Vec<String> {
         let Some(part) = self.part(table) else {
             return vec!["the evidence does not have it: it was not asked for".into()];
         };

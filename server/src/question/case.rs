@@ -38,18 +38,11 @@ impl Questions {
         Ok(self.answer_here(Arc::new(Evidence::new(bundles, brought)), query, notes).await)
     }
 
-    /// Opens an item; where it cannot be asked, says why.
-    async fn bundle(&self, item: &EvidenceItem, open: usize, bytes: &mut u64) -> Result<Result<Bundle, String>> {
+    /// Opens the bundle that an item is; where it is none, or cannot be had, says why.
+    pub async fn open_bundle(&self, item: &EvidenceItem) -> Result<Result<Bundle, String>> {
         if item.deleted_ms != 0 {
             return Ok(Err(format!("was deleted {}", show::clock(item.deleted_ms))));
         }
-        if item.collection.is_none() {
-            return Ok(Err("was attached by hand, and is no bundle".into()));
-        }
-        if open >= BUNDLES_MAX || *bytes + item.size > BYTES_MAX {
-            return Ok(Err("is left out: newer bundles fill what one question reads".into()));
-        }
-        *bytes += item.size;
         let file = match self.copy(item).await {
             Ok(file) => file,
             Err(error) => return Ok(Err(format!("cannot be had: {error:#}"))),
@@ -57,6 +50,18 @@ impl Questions {
         let id = item.id.to_string();
         let opened = tokio::task::spawn_blocking(move || Bundle::open(file, &id)).await.context("opening evidence")?;
         Ok(opened.map_err(|error| format!("{error:#}")))
+    }
+
+    /// Opens an item; where it cannot be asked, says why.
+    async fn bundle(&self, item: &EvidenceItem, open: usize, bytes: &mut u64) -> Result<Result<Bundle, String>> {
+        if item.collection.is_none() {
+            return Ok(Err("was attached by hand, and is no bundle".into()));
+        }
+        if open >= BUNDLES_MAX || *bytes + item.size > BYTES_MAX {
+            return Ok(Err("is left out: newer bundles fill what one question reads".into()));
+        }
+        *bytes += item.size;
+        self.open_bundle(item).await
     }
 
     /// A copy without a name, at its beginning.

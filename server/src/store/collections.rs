@@ -93,6 +93,10 @@ pub struct Collection {
     pub parts: Vec<PartOutcome>,
     /// The item it became.
     pub evidence: Option<Uuid>,
+    /// When it was planned for, server's clock; 0 where it was asked for at once.
+    pub planned_ms: i64,
+    /// What for, in one line; may be empty.
+    pub why: String,
 }
 
 /// The collections.

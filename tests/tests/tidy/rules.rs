@@ -29,7 +29,7 @@ pub(crate) const CORRIDORS: &[(&str, &[&str])] = &[
         "server",
         &[
             "config", "store", "blobs", "identity", "ingest", "gateway", "diagnose", "case", "evidence", "question",
-            "ticket", "desk", "app",
+            "casefile", "ticket", "desk", "app",
         ],
     ),
 ];

@@ -27,6 +27,8 @@ async fn asked(world: &World, agent: &Agent) -> Uuid {
         after_s: 0,
         expires_s: 600,
         asked_by: "ann".into(),
+        planned_ms: None,
+        why: String::new(),
     };
     world.server.cases.collect(ticket.number, asked).await.unwrap().unwrap().id
 }

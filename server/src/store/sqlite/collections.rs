@@ -11,7 +11,7 @@ use super::{Db, evidence, tickets, uuid};
 use crate::store::{Collection, CollectionState, Collections, CustodyEntry, EvidenceItem, TicketEvent};
 
 const SELECT: &str = "SELECT id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, expires_ms, \
-     ended_ms, asked_by, attempts, parts, evidence, probes FROM collection";
+     ended_ms, asked_by, attempts, parts, evidence, probes, planned_ms, why FROM collection";
 
 #[async_trait]
 impl Collections for Db {
@@ -95,8 +95,8 @@ impl Collections for Db {
 pub(super) fn insert(tx: &Transaction<'_>, new: &Collection) -> Result<()> {
     tx.execute(
         "INSERT INTO collection (id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, \
-         expires_ms, ended_ms, asked_by, attempts, parts, evidence, probes) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+         expires_ms, ended_ms, asked_by, attempts, parts, evidence, probes, planned_ms, why) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         params![
             new.id.to_string(),
             new.ticket.cast_signed(),
@@ -115,6 +115,8 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &Collection) -> Result<()> {
             encoded(new.parts.clone()),
             new.evidence.map(|id| id.to_string()),
             new.probes.join("\n"),
+            new.planned_ms,
+            new.why,
         ],
     )?;
     Ok(())
@@ -164,5 +166,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Collection> {
         attempts: row.get(13)?,
         parts: parts.parts,
         evidence: evidence.as_deref().map(uuid).transpose()?,
+        planned_ms: row.get(17)?,
+        why: row.get(18)?,
     })
 }

@@ -20,6 +20,7 @@ const STEPS: &[(u32, &str)] = &[
     (9, include_str!("migrations/0009_blocks.sql")),
     (10, include_str!("migrations/0010_questions.sql")),
     (11, include_str!("migrations/0011_personal.sql")),
+    (12, include_str!("migrations/0012_planned.sql")),
 ];
 
 /// The step after whose text the readings of before are moved over. Why in the same transaction: a store is of one form or of the other.
