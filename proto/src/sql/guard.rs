@@ -1,6 +1,7 @@
 //! What a question may do, and how much of everything it may take.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use memchr::memmem;
@@ -67,20 +68,29 @@ pub(super) fn furnish(connection: &Connection, asked: &Arc<Asked>) -> rusqlite::
     functions(connection, asked)
 }
 
-/// From here on it can only be read, within bounds, until the brake is pulled or its time is over.
-pub(super) fn seal(connection: &mut Connection, brake: &Arc<Brake>, memory_max: u64) -> rusqlite::Result<()> {
+/// From here on it can only be read, within bounds, until the brake is pulled or its time is over. What is given back tells, afterwards, whether
+/// this question was stopped for want of memory.
+pub(super) fn seal(
+    connection: &mut Connection,
+    brake: &Arc<Brake>,
+    memory_max: u64,
+) -> rusqlite::Result<Arc<AtomicBool>> {
     for (limit, value) in LIMITS {
         connection.set_limit(limit, value)?;
     }
-    let (brake, held) = (Arc::clone(brake), memory_used());
-    let stop = move || brake.check().is_err() || memory_used().saturating_sub(held) > memory_max;
+    let over = Arc::new(AtomicBool::new(false));
+    let (brake, stopped, held) = (Arc::clone(brake), Arc::clone(&over), memory_used());
+    let stop = move || {
+        if brake.check().is_err() {
+            return true;
+        }
+        let too_much = memory_used().saturating_sub(held) > memory_max;
+        stopped.fetch_or(too_much, Ordering::Relaxed);
+        too_much
+    };
     connection.progress_handler(STEPS_A_LOOK, Some(stop))?;
-    connection.authorizer(Some(only_reading))
-}
-
-/// Whether memory is why a question was stopped.
-pub(super) fn is_over(memory_before: u64, memory_max: u64) -> bool {
-    memory_used().saturating_sub(memory_before) > memory_max
+    connection.authorizer(Some(only_reading))?;
+    Ok(over)
 }
 
 fn only_reading(context: AuthContext<'_>) -> Authorization {

@@ -34,6 +34,7 @@ mod vtab;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use prost::Message;
@@ -72,7 +73,8 @@ pub enum SqlError {
     TooLong,
     /// It wanted more memory than it may have.
     #[error(
-        "the question needs more memory than it may have; narrow it: fewer columns, a LIMIT, no ORDER BY over everything"
+        "the question needs more memory than it may have: what ORDER BY, GROUP BY and DISTINCT put in order is held there until its end; \
+         narrow it: a shorter time, a WHERE, fewer columns"
     )]
     TooLarge,
     /// Nobody waits for it any more.
@@ -119,11 +121,10 @@ pub fn answer(
         room: Arc::default(),
         now_ms: source.now_ms(),
     });
-    let memory = vtab::memory_used();
     let tables = source.tables();
     let mut connection = open(&asked, &tables, query).map_err(|error| SqlError::Source(error.to_string()))?;
-    guard::seal(&mut connection, brake, bounds.memory_max).map_err(|error| SqlError::Source(error.to_string()))?;
-    let over = || guard::is_over(memory, bounds.memory_max);
+    let sealed = guard::seal(&mut connection, brake, bounds.memory_max);
+    let over = sealed.map_err(|error| SqlError::Source(error.to_string()))?;
     let mut statement = connection.prepare(&query.sql).map_err(|error| said(&error, brake, &over))?;
     if !statement.readonly() {
         return Err(SqlError::Wrong("only questions are answered: SELECT, WITH, VALUES, EXPLAIN".into()));
@@ -283,14 +284,16 @@ fn cell(value: ValueRef<'_>) -> Cell {
     Cell { value }
 }
 
-/// SQLite's error in our words.
-fn said(error: &rusqlite::Error, brake: &Brake, over: &dyn Fn() -> bool) -> SqlError {
+/// SQLite's error in our words. Why `over` and not how much is held now: other questions hold memory too, and an error of this one's own is
+/// not theirs to explain.
+fn said(error: &rusqlite::Error, brake: &Brake, over: &AtomicBool) -> SqlError {
+    let code = error.sqlite_error_code();
+    let interrupted = code == Some(ErrorCode::OperationInterrupted);
+    if code == Some(ErrorCode::OutOfMemory) || interrupted && over.load(Ordering::Relaxed) {
+        return SqlError::TooLarge;
+    }
     if let Err(stopped) = brake.check() {
         return stopped;
-    }
-    let code = error.sqlite_error_code();
-    if over() || matches!(code, Some(ErrorCode::OutOfMemory | ErrorCode::OperationInterrupted)) {
-        return SqlError::TooLarge;
     }
     match error {
         rusqlite::Error::MultipleStatement => {

@@ -325,6 +325,39 @@ fn hostile_questions_end_with_a_reason_and_give_their_memory_back() {
     assert!(super::vtab::memory_used().saturating_sub(before) < 64 << 20);
 }
 
+/// A machine that cannot be looked at, beside a question that holds much.
+struct Beside(std::sync::Mutex<rusqlite::Connection>);
+
+impl Source for Beside {
+    fn now_ms(&self) -> i64 {
+        NOW
+    }
+
+    fn tables(&self) -> Vec<Arc<TableSchema>> {
+        shelf().tables()
+    }
+
+    fn has_many_devices(&self) -> bool {
+        false
+    }
+
+    fn scan(&self, _scan: Scan) -> Result<Box<dyn Scanning>, SqlError> {
+        let held = self.0.lock().unwrap().execute_batch("CREATE TABLE held AS SELECT zeroblob(48000000)");
+        held.unwrap();
+        Err(SqlError::Source("the disk is gone".into()))
+    }
+}
+
+#[test]
+fn memory_that_another_question_holds_is_not_blamed_for_this_ones_own_error() {
+    let source: Arc<dyn Source> = Arc::new(Beside(rusqlite::Connection::open_in_memory().unwrap().into()));
+    let brake = Arc::new(Brake::new(Instant::now() + Duration::from_mins(1)));
+    let query = Query { sql: "SELECT name FROM printers".into(), ..Query::default() };
+    let ended = answer(&source, &query, Bounds::default(), &brake, &mut |_part| true);
+    assert!(ended.as_ref().is_err_and(|error| error.to_string().contains("the disk is gone")), "{ended:?}");
+    assert!(super::vtab::memory_used() > Bounds::default().memory_max);
+}
+
 #[test]
 fn a_question_that_nobody_waits_for_is_stopped() {
     let source: Arc<dyn Source> = Arc::new(shelf());
