@@ -167,7 +167,7 @@ async fn serve(
             _ = tidy.tick() => {
                 let (now_ms, means) = (host.now_ms(), Arc::clone(&answering.means));
                 tokio::task::spawn_blocking(move || means.eye.learn(Some(&means.policies.borrow())));
-                if let Err(error) = keeper.with(move |shelf| shelf.record.tidy(now_ms)).await? {
+                if let Err(error) = keeper.with(move |shelf| shelf.tidy(now_ms)).await? {
                     tracing::warn!(%error, "the record was not tidied");
                 }
             }
@@ -182,6 +182,10 @@ async fn serve(
                 Question::Decide { request, approved, account, reply } => {
                     let decision = Decision { approved, account };
                     reply.send(answering.means.consents.decide(host.now_ms(), request, decision)).ok();
+                }
+                Question::Record(reply) => {
+                    answering.means.record_what_was_seen().await;
+                    reply.send(()).ok();
                 }
                 Question::Reconnect => {
                     nudges.send(Nudge::Reconnect).await.ok();

@@ -111,6 +111,8 @@ pub enum Question {
     Status(oneshot::Sender<Status>),
     /// To try the server now, since the identity is another.
     Reconnect,
+    /// To write down what waits in memory.
+    Record(oneshot::Sender<()>),
     /// What waits for the person at the machine.
     Consents(oneshot::Sender<Vec<Pending>>),
     /// What the person says to it.
@@ -134,6 +136,11 @@ pub fn status(state: &Path) -> anyhow::Result<Status> {
 /// Asks the running agent to try the server now. Blocks.
 pub fn reconnect(state: &Path) -> anyhow::Result<()> {
     ask(&[state.join(SOCKET)], "reconnect").map(|_answer| ())
+}
+
+/// Asks the running agent to write down what it has seen and still holds in memory. Blocks.
+pub fn record(state: &Path) -> anyhow::Result<()> {
+    ask(&[state.join(SOCKET)], "record").map(|_answer| ())
 }
 
 /// What waits for the person at the machine. Blocks.

@@ -19,6 +19,9 @@ pub use help_desks::{Attach, HelpDeskConfig, HooksConfig};
 /// Longest file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Longest that samples may wait at a device, in seconds; agents hold to it too.
+const GATHER_S_MAX: u32 = 3_600;
+
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -191,6 +194,10 @@ pub struct PolicyConfig {
     pub redaction: RedactionLine,
     /// Log files that are followed besides those that devices' own settings name; these may forbid it.
     pub logs: Vec<LogLine>,
+    /// Seconds that samples may wait in a device's memory before they are written to its disk and sent, so that the disk is seldom woken; absent
+    /// for the agent's own default, 0 to write each at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gather_s: Option<u32>,
 }
 
 /// Log files of which one is said.
@@ -313,6 +320,8 @@ impl Config {
         config.hooks.check()?;
         help_desks::check(&config.help_desks)?;
         config.policy.logs.iter().try_for_each(LogLine::check)?;
+        let gather_s = config.policy.gather_s.unwrap_or_default();
+        ensure!(gather_s <= GATHER_S_MAX, "policy.gather_s must be from 0 to {GATHER_S_MAX}");
         for address in config.agents.addresses.iter().chain(&config.desk.addresses) {
             check_address(address)?;
         }
@@ -357,6 +366,7 @@ impl Config {
             }),
             logs: self.policy.logs.iter().map(LogLine::told).collect(),
             issued_ms: 0,
+            gather_s: self.policy.gather_s,
         };
         let bytes = policy.encode_to_vec();
         let version = bytes
@@ -401,6 +411,7 @@ mod tests {
             ("[[retention.table]]\ntable = \"boot\"\n[[retention.table]]\ntable = \"boot\"\n", "twice"),
             ("[agents]\ncertificate_days = 0\n", "certificate_days"),
             ("[retention]\ncaptures_days = 0\n", "captures_days"),
+            ("[policy]\ngather_s = 3601\n", "policy.gather_s"),
             ("[[policy.logs]]\nfiles = [\"app.log\"]\n", "whole path"),
             ("[[policy.logs]]\nfiles = [\"/opt/../etc/shadow\"]\n", "whole path"),
             ("[[policy.logs]]\nfiles = [\"/a\"]\nzone = \"Mars\"\n", "time zone"),

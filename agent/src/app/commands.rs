@@ -151,7 +151,7 @@ impl Means {
     }
 
     async fn history(&self, history: History, reply: &Reply) -> anyhow::Result<()> {
-        let reader = self.keeper.with(|shelf| shelf.record.reader()).await??;
+        let reader = self.keeper.reader().await?;
         let (parts, mut ready) = mpsc::channel::<Vec<Reading>>(AHEAD_MAX);
         let tables = self.or_all(history.tables);
         let reading = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
@@ -192,7 +192,7 @@ impl Means {
                 fresh.push(reading);
             }
             reply.progress("packing").await;
-            let reader = self.keeper.with(|shelf| shelf.record.reader()).await??;
+            let reader = self.keeper.reader().await?;
             let facts = self.facts.for_evidence(self.eye.host.as_ref());
             place.fill(pack, reader, (fresh, taken), facts).await?;
         }

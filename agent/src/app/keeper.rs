@@ -1,5 +1,5 @@
-//! The record on a thread of its own, so that a slow disk holds up nobody who does not wait for it; and what waits in memory while the
-//! disk is full.
+//! The record on a thread of its own, so that a slow disk holds up nobody who does not wait for it; and what waits in memory: samples until
+//! there are some minutes of them, so that the disk is seldom woken, and everything while the disk is full.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::collect::Registry;
 use crate::collect::vitals::VITALS;
-use crate::record::{Bounds, Entry, Record, Stats};
+use crate::record::{Bounds, Entry, Reader, Record, RecordError, Stats};
 use crate::uplink::Standing;
 
 /// Calls that wait for the record.
@@ -23,6 +23,17 @@ const CALLS_MAX: usize = 32;
 
 /// Bytes of readings that wait in memory while the disk is full; the oldest are dropped first, and counted.
 const WAITING_BYTES_MAX: usize = 512 * 1024;
+
+/// How long samples that nobody asked for wait for others to be written with, unless policy says otherwise. Why: each writing costs the disk
+/// some thirty KiB and a flush, whatever is written. Why samples alone: what a crash takes away is then at most this much of what the machine
+/// was like from minute to minute, and never an event or a change.
+pub(super) const GATHER: Duration = Duration::from_mins(10);
+
+/// Longest that policy may let them wait.
+pub(super) const GATHER_MAX: Duration = Duration::from_hours(1);
+
+/// Bytes of samples that wait; with more they are written down.
+const GATHERED_BYTES_MAX: usize = 192 * 1024;
 
 /// Between two counts of what the record holds.
 const STATS_EVERY: Duration = Duration::from_secs(30);
@@ -38,6 +49,16 @@ pub(super) struct Shelf {
     pub(super) record: Record,
     waiting: VecDeque<Entry>,
     waiting_bytes: usize,
+    /// Since when the oldest of them waits for company.
+    gathering: Option<Instant>,
+    /// How long it may.
+    longest: Duration,
+    /// What waits was to be written, and could not be.
+    full: bool,
+    /// How the latest look at each sample table ended, since the start.
+    outcomes: BTreeMap<String, i32>,
+    /// The clock, when it was last told.
+    now_ms: i64,
     lost: Lost,
     standing: watch::Sender<Standing>,
     counted: Option<Instant>,
@@ -72,6 +93,11 @@ impl Keeper {
             record,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            gathering: None,
+            longest: GATHER,
+            full: false,
+            outcomes: BTreeMap::new(),
+            now_ms,
             lost: Lost::default(),
             standing,
             counted: None,
@@ -82,7 +108,7 @@ impl Keeper {
                 call(&mut shelf);
                 shelf.publish();
             }
-            shelf.flush(now_ms);
+            shelf.flush();
         })?;
         Ok((Self { calls, standing: seen }, thread))
     }
@@ -110,12 +136,36 @@ impl Keeper {
     pub(super) async fn append(&self, now_ms: i64, entries: Vec<Entry>) -> anyhow::Result<()> {
         self.with(move |shelf| shelf.append(now_ms, entries)).await
     }
+
+    /// Remembers readings that nobody waits for. Samples among them may wait in memory for `longest`; all else is durable on return, or waits
+    /// for room, and the samples with it.
+    pub(super) async fn gather(&self, now_ms: i64, entries: Vec<Entry>, longest: Duration) -> anyhow::Result<()> {
+        self.with(move |shelf| shelf.gather(now_ms, entries, longest)).await
+    }
+
+    /// The read side of the record, with everything in it that was remembered before.
+    pub(super) async fn reader(&self) -> anyhow::Result<Reader> {
+        let reader = self.with(|shelf| {
+            shelf.flush();
+            shelf.record.reader()
+        });
+        Ok(reader.await??)
+    }
 }
 
 impl Shelf {
     /// Readings that wait in memory for room on the disk.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+        if self.full { self.waiting.len() } else { 0 }
+    }
+
+    /// Writes down what has waited long enough, and does what is to be done every few minutes.
+    pub(super) fn tidy(&mut self, now_ms: i64) -> Result<(), RecordError> {
+        self.now_ms = now_ms;
+        if self.gathered() {
+            self.flush();
+        }
+        self.record.tidy(now_ms)
     }
 
     /// Counts what the record holds.
@@ -132,11 +182,49 @@ impl Shelf {
     }
 
     fn append(&mut self, now_ms: i64, entries: Vec<Entry>) {
+        self.now_ms = now_ms;
         for entry in entries {
-            self.waiting_bytes += entry.reading.encoded_len();
-            self.waiting.push_back(entry);
+            self.wait(entry);
         }
-        self.flush(now_ms);
+        self.flush();
+        self.end();
+    }
+
+    fn gather(&mut self, now_ms: i64, entries: Vec<Entry>, longest: Duration) {
+        (self.now_ms, self.longest) = (now_ms, longest);
+        // What waits for room is written in order, or not at all.
+        let mut pressing = self.full;
+        for entry in entries {
+            if !pressing && self.record.is_unchanged(now_ms, &entry) {
+                continue;
+            }
+            pressing |= !self.may_wait(&entry.reading);
+            self.wait(entry);
+        }
+        if pressing || self.gathered() {
+            self.flush();
+        }
+        self.end();
+    }
+
+    /// Whether a reading is one more of a row of samples, as good as the one before.
+    fn may_wait(&mut self, reading: &Reading) -> bool {
+        let before = self.outcomes.insert(reading.table.clone(), reading.outcome);
+        self.record.is_sample(&reading.table) && before == Some(reading.outcome)
+    }
+
+    fn gathered(&self) -> bool {
+        self.waiting_bytes > GATHERED_BYTES_MAX || self.gathering.is_some_and(|since| since.elapsed() >= self.longest)
+    }
+
+    fn wait(&mut self, entry: Entry) {
+        self.waiting_bytes += entry.reading.encoded_len();
+        self.waiting.push_back(entry);
+        self.gathering.get_or_insert_with(Instant::now);
+    }
+
+    /// Holds to the bound of what waits, and counts now and then.
+    fn end(&mut self) {
         while self.waiting_bytes > WAITING_BYTES_MAX {
             let Some(entry) = self.waiting.pop_front() else { break };
             self.waiting_bytes -= entry.reading.encoded_len();
@@ -147,21 +235,25 @@ impl Shelf {
         }
     }
 
-    fn flush(&mut self, now_ms: i64) {
+    /// Writes down what waits; where there is no room for it, it goes on waiting.
+    fn flush(&mut self) {
         if self.waiting.is_empty() {
             return;
         }
-        match self.record.append(now_ms, self.waiting.make_contiguous()) {
+        match self.record.append(self.now_ms, self.waiting.make_contiguous()) {
             Ok(appended) => tracing::debug!(stored = appended.stored, unchanged = appended.unchanged, "recorded"),
             Err(error) => {
                 tracing::warn!(%error, waiting = self.waiting.len(), "not recorded");
+                self.full = true;
                 return;
             }
         }
+        self.full = false;
         self.waiting = VecDeque::new();
         self.waiting_bytes = 0;
-        if let Some(lost) = self.lost.reading(now_ms) {
-            match self.record.append(now_ms, &[lost]) {
+        self.gathering = None;
+        if let Some(lost) = self.lost.reading(self.now_ms) {
+            match self.record.append(self.now_ms, &[lost]) {
                 Ok(_appended) => self.lost = Lost::default(),
                 Err(error) => tracing::warn!(%error, "what was lost is not recorded yet"),
             }
@@ -208,3 +300,6 @@ fn standing(record: &Record) -> Standing {
         kept_seq: record.kept_seq(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use deskside_proto::v1::{Outcome, Policy, Reading};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::keeper::Keeper;
+use super::keeper::{GATHER, GATHER_MAX, Keeper};
 use crate::collect::vitals::VITALS;
 use crate::collect::{Cadence, Collector, Os, Registry, look};
 use crate::host::{Host, give_back_memory};
@@ -92,6 +92,10 @@ pub(super) struct Looker {
     /// Readings that are to be recorded together, and since when they wait.
     taken: Vec<Entry>,
     taken_at: Option<Instant>,
+    /// Somebody asked for one of them.
+    asked: bool,
+    /// How long samples that nobody asked for may wait in memory.
+    gather: Duration,
     give_back_at: Option<Instant>,
     back: mpsc::Sender<(&'static str, Reading)>,
     returned: mpsc::Receiver<(&'static str, Reading)>,
@@ -125,6 +129,8 @@ impl Looker {
             recent: BTreeMap::new(),
             taken: Vec::new(),
             taken_at: None,
+            asked: false,
+            gather: GATHER,
             give_back_at: None,
             back,
             returned,
@@ -184,6 +190,7 @@ impl Looker {
     fn policy(&mut self, policy: Policy) {
         let local = policy.tables.iter().filter(|line| line.local);
         self.local = local.map(|line| line.table.clone()).collect();
+        self.gather = policy.gather_s.map_or(GATHER, |seconds| Duration::from_secs(seconds.into()).min(GATHER_MAX));
         self.step(Event::Policy(policy), None);
     }
 
@@ -253,7 +260,9 @@ impl Looker {
             rows: reading.rows.len(),
         };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(table.into(), status);
-        for reply in self.waiting.remove(table).unwrap_or_default() {
+        let replies = self.waiting.remove(table).unwrap_or_default();
+        self.asked |= !replies.is_empty();
+        for reply in replies {
             // The channel has room, or the one who asked has gone.
             reply.try_send(reading.clone()).ok();
         }
@@ -282,7 +291,14 @@ impl Looker {
         if entries.is_empty() {
             return;
         }
-        if let Err(error) = self.keeper.append(self.eye.host.now_ms(), entries).await {
+        let now_ms = self.eye.host.now_ms();
+        // Why what was asked for is written at once: who asked may look for it in the history.
+        let recorded = if std::mem::take(&mut self.asked) {
+            self.keeper.append(now_ms, entries).await
+        } else {
+            self.keeper.gather(now_ms, entries, self.gather).await
+        };
+        if let Err(error) = recorded {
             tracing::error!(%error, "not recorded");
         }
         self.give_back_at.get_or_insert(Instant::now() + GIVE_BACK_AFTER);

@@ -58,7 +58,7 @@ impl Means {
         let brake = Arc::new(Brake::new(Instant::now() + bounds.time_max));
         let _waiting = Waiting(Arc::clone(&brake));
         self.record_what_was_seen().await;
-        let reader = self.keeper.with(|shelf| shelf.record.reader()).await??;
+        let reader = self.keeper.reader().await?;
         let (eye, runtime) = (Arc::clone(&self.eye), Handle::current());
         let looks = Asking { eye: Arc::clone(&eye), wishes: self.wishes.clone(), runtime };
         let source: Arc<dyn Source> =
@@ -88,7 +88,7 @@ impl Means {
     }
 
     /// Why: who just saw something at the machine must find it in its history.
-    async fn record_what_was_seen(&self) {
+    pub(super) async fn record_what_was_seen(&self) {
         let (recorded, told) = oneshot::channel();
         if self.wishes.send(Wish::Record(recorded)).await.is_ok() {
             // The looker ends with the agent.

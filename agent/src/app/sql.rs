@@ -20,6 +20,7 @@ use super::tables;
 use crate::ask::{Looks, Machine};
 use crate::collect::{Cadence, Collector, Os, Registry, look_once};
 use crate::host::{Host, Live};
+use crate::local;
 use crate::record::Reader;
 use crate::redact::Redactor;
 
@@ -67,6 +68,10 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let registry = Arc::new(registry);
+    // An agent that does not run holds nothing back.
+    if let Err(error) = local::record(state) {
+        tracing::debug!(error = format!("{error:#}"), "the record is asked as it is");
+    }
     let record = state.join("record");
     let reader = if record.is_dir() { Some(Reader::open(&record, Arc::clone(&registry))?) } else { None };
     let now_ms = host.now_ms();

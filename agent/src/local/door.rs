@@ -150,6 +150,12 @@ async fn said(asked: &str, account: String, questions: &mpsc::Sender<Question>) 
             questions.send(Question::Reconnect).await?;
             b"{}".to_vec()
         }
+        "record" => {
+            let (reply, recorded) = oneshot::channel();
+            questions.send(Question::Record(reply)).await?;
+            recorded.await?;
+            b"{}".to_vec()
+        }
         "consents" => {
             let (reply, pending) = oneshot::channel();
             questions.send(Question::Consents(reply)).await?;
@@ -161,7 +167,7 @@ async fn said(asked: &str, account: String, questions: &mpsc::Sender<Question>) 
                 questions.send(Question::Decide { request, approved, account, reply }).await?;
                 serde_json::to_vec(&Said { error: done.await?.err() })?
             }
-            None => br#"{"error":"ask for status, reconnect, consents, approve or refuse"}"#.to_vec(),
+            None => br#"{"error":"ask for status, reconnect, record, consents, approve or refuse"}"#.to_vec(),
         },
     })
 }

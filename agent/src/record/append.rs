@@ -22,6 +22,28 @@ struct Draft {
 }
 
 impl Record {
+    /// Whether a look at a state table found what the look before found; that it was made is then remembered, and written down within minutes.
+    pub fn is_unchanged(&mut self, now_ms: i64, entry: &Entry) -> bool {
+        let state = entry.position.is_none() && self.kind(&entry.reading.table) == Kind::State;
+        if self.damage.is_some() || !state || (now_ms - self.checked_written_ms).abs() >= CHECKED_WRITE_MS {
+            return false;
+        }
+        let digest = self.digest(&entry.reading);
+        let (table, at_ms) = (&entry.reading.table, entry.reading.at_ms);
+        let Some(latest) = self.file.tables.get_mut(table) else { return false };
+        let same = latest.digest == digest && (latest.stream || !entry.stream);
+        if same {
+            latest.checked_ms = at_ms;
+            self.checked.insert(table.clone());
+        }
+        same
+    }
+
+    /// Whether a table's readings are samples.
+    pub fn is_sample(&self, table: &str) -> bool {
+        self.kind(table) == Kind::Sample
+    }
+
     pub(super) fn try_append(&mut self, now_ms: i64, entries: &[Entry]) -> Result<Appended, RecordError> {
         let mut draft = Draft {
             last_seq: self.file.last_seq,
@@ -30,24 +52,25 @@ impl Record {
         };
         let mut fresh = Vec::new();
         for entry in entries {
-            match self.digest_if_new(&draft, &entry.reading, entry.stream) {
-                Some(digest) => {
-                    draft.last_seq += 1;
-                    draft.note(entry, digest);
-                    fresh.push((draft.last_seq, entry));
-                }
-                None => draft.check(&entry.reading),
+            if let Some(digest) = self.digest_if_new(&draft, &entry.reading, entry.stream) {
+                draft.last_seq += 1;
+                draft.note(entry, digest);
+                fresh.push((draft.last_seq, entry));
+            } else {
+                draft.check(&entry.reading);
+                self.checked.insert(entry.reading.table.clone());
             }
             draft
                 .positions
                 .extend(entry.position.iter().map(|position| (position.source.clone(), position.at.clone())));
         }
-        self.checked_dirty |= fresh.len() < entries.len();
-        let due = self.checked_dirty && (now_ms - self.checked_written_ms).abs() >= CHECKED_WRITE_MS;
-        if !fresh.is_empty() || due || draft.positions != self.file.positions {
-            self.write(&mut draft, &fresh)?;
-            self.checked_written_ms = now_ms;
-            self.checked_dirty = false;
+        let due = (now_ms - self.checked_written_ms).abs() >= CHECKED_WRITE_MS;
+        if !fresh.is_empty() || due && !self.checked.is_empty() || draft.positions != self.file.positions {
+            self.write(&mut draft, &fresh, due)?;
+            if due {
+                self.checked_written_ms = now_ms;
+                self.checked.clear();
+            }
         }
         let stored = fresh.len() as u64;
         self.file.readings += stored;
@@ -118,10 +141,12 @@ impl Record {
         context.finish().as_ref().to_vec()
     }
 
-    fn write(&self, draft: &mut Draft, fresh: &[(u64, &Entry)]) -> Result<(), RecordError> {
+    /// `checked` says that the times at which nothing new was found are written down as well.
+    fn write(&self, draft: &mut Draft, fresh: &[(u64, &Entry)], checked: bool) -> Result<(), RecordError> {
         let begun = self.file.db.unchecked_transaction()?;
         for (name, latest) in &mut draft.tables {
-            if self.file.tables.get(name) != Some(latest) {
+            let stored = self.file.tables.get(name).is_some_and(|known| known.seq == latest.seq);
+            if !stored || checked && self.checked.contains(name) {
                 latest.id = write_latest(&begun, name, latest)?;
             }
         }

@@ -15,7 +15,7 @@ mod tests;
 mod thin;
 mod tidy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -140,9 +140,9 @@ pub struct Record {
     bounds: Bounds,
     registry: Arc<Registry>,
     file: File,
-    /// When the checked times were last written down.
+    /// Tables that were looked at and found as they were since that was last written down.
+    checked: BTreeSet<String>,
     checked_written_ms: i64,
-    checked_dirty: bool,
     /// Why the file can not be used any more, until a new one has been begun in its place.
     damage: Option<String>,
 }
@@ -160,7 +160,7 @@ impl Record {
         };
         let dir = dir.to_owned();
         let mut record =
-            Self { dir, bounds, registry, file, checked_written_ms: now_ms, checked_dirty: false, damage: None };
+            Self { dir, bounds, registry, file, checked: BTreeSet::new(), checked_written_ms: now_ms, damage: None };
         if let Some(damage) = damage {
             record.file.set_aside += 1;
             record.tell_damage(now_ms, &damage)?;

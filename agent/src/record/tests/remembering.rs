@@ -127,3 +127,22 @@ fn a_position_is_remembered_with_its_events() {
     assert_eq!((record.epoch(), record.last_seq(), record.stats().readings), (epoch, 2, 2));
     assert_eq!(record.append(T0, &[line(T0 + 2, "three")]).unwrap().last_seq, 3);
 }
+
+#[test]
+fn when_a_state_was_last_found_as_it_was_is_written_down_within_minutes_and_read_back() {
+    let dir = folder();
+    let mut record = open(dir.path());
+    let look = |at_ms: i64| streamed(reading(at_ms, &[disk("/", "sda1", 10.0)]));
+    record.append(T0, &[look(T0)]).unwrap();
+    let written = |record: &super::Record| record.reader().unwrap().checked_ms("filesystems").unwrap();
+    assert!(record.is_unchanged(T0 + 60_000, &look(T0 + 60_000)));
+    assert_eq!(written(&record), Some(T0), "nothing is written for it alone");
+    let elsewhere = streamed(reading(T0 + 70_000, &[disk("/", "sdb1", 10.0)]));
+    assert!(!record.is_unchanged(T0 + 70_000, &elsewhere));
+    let due = T0 + 11 * 60_000;
+    assert!(!record.is_unchanged(due, &look(due)), "it is to be written");
+    record.append(due, &[look(due), load(due)]).unwrap();
+    assert_eq!(written(&record), Some(due));
+    drop(record);
+    assert_eq!(open(dir.path()).unchanged().into_iter().collect::<Vec<_>>(), [("filesystems".to_owned(), due)]);
+}
