@@ -3,13 +3,21 @@
 //! One trait, one file per system. Everything that comes from a help desk is a stranger's text: it is bounded where it is read and escaped
 //! where it is written. A hook is a hint: what is true of a ticket is asked of the help desk itself.
 
+mod answer;
 mod file;
 mod foreign;
+mod glpi;
+mod glpi_v2;
 mod http;
+mod inline;
+mod jira;
+pub mod mac;
+mod markup;
 mod note;
 mod redmine;
 mod request_tracker;
 mod trouble;
+mod zammad;
 
 use std::sync::Arc;
 
@@ -26,7 +34,7 @@ pub use trouble::{Refused, Trouble};
 use crate::config::HelpDeskConfig;
 
 /// The systems, each with a file of its own.
-pub const KINDS: &[Kind] = &[redmine::KIND, request_tracker::KIND];
+pub const KINDS: &[Kind] = &[glpi::KIND, glpi_v2::KIND, jira::KIND, redmine::KIND, request_tracker::KIND, zammad::KIND];
 
 /// A system that can be configured.
 #[derive(Clone, Copy)]
@@ -86,12 +94,14 @@ pub enum Hooks {
 }
 
 /// What a hook says: which ticket to read again. It is no more than a hint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hint {
     /// The ticket's identity there.
     pub ticket: String,
     /// This delivery's identity; the same one is taken once.
     pub delivery: String,
+    /// The ticket itself, from a help desk that cannot be asked for it: only then is it not read again.
+    pub told: Option<Box<Foreign>>,
 }
 
 /// One help desk. Each method is one or a few requests with bounds; none retries by itself.

@@ -245,7 +245,7 @@ impl HelpDesk for Redmine {
             return Err(Refused::Other("it is about no issue".into()));
         }
         // Why the hash: it gives a delivery no identity, and the same bytes are the same delivery.
-        Ok(Hint { ticket, delivery: HEXLOWER.encode(digest::digest(&digest::SHA256, raw).as_ref()) })
+        Ok(Hint { ticket, delivery: HEXLOWER.encode(digest::digest(&digest::SHA256, raw).as_ref()), told: None })
     }
 }
 

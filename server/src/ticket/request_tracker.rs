@@ -274,7 +274,7 @@ impl HelpDesk for RequestTracker {
         if ticket.is_empty() || delivery.is_empty() {
             return Err(Refused::Unread("it names no ticket or no delivery".into()));
         }
-        Ok(Hint { ticket, delivery })
+        Ok(Hint { ticket, delivery, told: None })
     }
 }
 
@@ -324,7 +324,7 @@ mod tests {
     fn a_hook_is_taken_only_whole_signed_and_fresh() {
         let raw = br#"{"ticket": 42, "delivery": "77", "at": 1000}"#;
         let hint = tracker().hook(&signed(raw), raw, 1_000_000).unwrap();
-        assert_eq!(hint, Hint { ticket: "42".into(), delivery: "77".into() });
+        assert_eq!(hint, Hint { ticket: "42".into(), delivery: "77".into(), told: None });
         assert!(matches!(tracker().hook(&HeaderMap::new(), raw, 1_000_000), Err(Refused::Forged(_))));
         assert!(matches!(tracker().hook(&signed(b"{}"), raw, 1_000_000), Err(Refused::Forged(_))));
         assert!(matches!(tracker().hook(&signed(raw), raw, 1_301_000), Err(Refused::Stale(_))));
