@@ -170,7 +170,7 @@ impl HelpDesk for Jira {
             {
                 Ok(tickets) => found.extend(tickets),
                 Err(Trouble::Never { why }) if field != "component" => {
-                    tracing::debug!(field, why, "not a place of Jira's")
+                    tracing::debug!(field, why, "not a place of Jira's");
                 }
                 Err(trouble) => return Err(trouble),
             }

@@ -6,18 +6,26 @@
 mod answer;
 mod file;
 mod foreign;
+mod freshservice;
 mod glpi;
 mod glpi_v2;
 mod http;
 mod inline;
+mod itop;
 mod jira;
 pub mod mac;
 mod markup;
 mod note;
+mod osticket;
 mod redmine;
 mod request_tracker;
+mod servicenow;
+mod told;
 mod trouble;
+mod webhook;
 mod zammad;
+mod zendesk;
+mod znuny;
 
 use std::sync::Arc;
 
@@ -34,7 +42,21 @@ pub use trouble::{Refused, Trouble};
 use crate::config::HelpDeskConfig;
 
 /// The systems, each with a file of its own.
-pub const KINDS: &[Kind] = &[glpi::KIND, glpi_v2::KIND, jira::KIND, redmine::KIND, request_tracker::KIND, zammad::KIND];
+pub const KINDS: &[Kind] = &[
+    freshservice::KIND,
+    glpi::KIND,
+    glpi_v2::KIND,
+    itop::KIND,
+    jira::KIND,
+    osticket::KIND,
+    redmine::KIND,
+    request_tracker::KIND,
+    servicenow::KIND,
+    webhook::KIND,
+    zammad::KIND,
+    zendesk::KIND,
+    znuny::KIND,
+];
 
 /// A system that can be configured.
 #[derive(Clone, Copy)]
