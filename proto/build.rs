@@ -32,6 +32,7 @@ const FILES: &[&str] = &[
     "capture",
     "service_probes",
     "fleet",
+    "help_desks",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -25,6 +25,7 @@ use crate::{
     ingest::Ingest,
     question::Questions,
     store::{Db, Store},
+    ticket::{HelpDesks, hooks},
 };
 
 /// Connections of agents at once. Why: under the file handles that a process may commonly have (20,000), with room for the rest.
@@ -32,6 +33,9 @@ const AGENT_CONNECTIONS_MAX: usize = 16_000;
 
 /// Connections of technicians at once.
 const DESK_CONNECTIONS_MAX: usize = 512;
+
+/// Connections of hooks at once.
+const HOOK_CONNECTIONS_MAX: usize = 64;
 
 /// Calls at once on one agent's connection: a session, uploads, a renewal.
 const AGENT_STREAMS_MAX: u32 = 16;
@@ -69,6 +73,9 @@ pub struct Addresses {
     pub agents: SocketAddr,
     /// For technicians.
     pub desk: SocketAddr,
+    /// For hooks of help desks, where that is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<SocketAddr>,
     /// SHA-256 of the authority's certificate, lower-case hex.
     pub ca_sha256: String,
 }
@@ -112,6 +119,8 @@ impl Server {
         let scratch = Scratch::open(&folder.scratch(), config.evidence.attachment_bytes_max)?;
         let questions =
             Questions::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), config.questions, folder.scratch());
+        let help_desks =
+            HelpDesks::new(&config.help_desks, Arc::clone(&store), blobs.clone(), cases.clone(), switchboard.clone())?;
         let desk = Desk::new(
             Arc::clone(&store),
             blobs.clone(),
@@ -119,13 +128,16 @@ impl Server {
             cases.clone(),
             scratch,
             questions.clone(),
+            help_desks.clone(),
         );
 
         let (agents_listener, agents) = listen(config.agents.listen, "agents").await?;
         let (desk_listener, desk_address) = listen(config.desk.listen, "technicians").await?;
-        let addresses = Addresses { agents, desk: desk_address, ca_sha256: HEXLOWER.encode(&authority.sha256()) };
         let stop = watch::Sender::new(false);
         let mut listeners = JoinSet::new();
+        let hooks = hooked(&config, &tls, &help_desks, &mut listeners, &stop).await?;
+        let ca_sha256 = HEXLOWER.encode(&authority.sha256());
+        let addresses = Addresses { agents, desk: desk_address, hooks, ca_sha256 };
         let agents_router = transport(AGENT_STREAMS_MAX).add_service(gateway.clone().into_server());
         let agents_lines = gateway::incoming(agents_listener, tls.agents()?, AGENT_CONNECTIONS_MAX);
         listeners.spawn(serve(agents_router, agents_lines, stop.subscribe()));
@@ -136,6 +148,7 @@ impl Server {
         let mut watches = JoinSet::new();
         watches.spawn(async move { match gateway.watch_revocations().await {} });
         watches.spawn(async move { match questions.keep_asking().await {} });
+        watches.spawn(async move { match help_desks.run().await {} });
         watches.spawn(async move { match tls.renew().await {} });
         let (items, lying) = (Arc::clone(&store), blobs.clone());
         watches.spawn(async move { match captures::keep(items, lying, config.retention.captures_days).await {} });
@@ -173,6 +186,25 @@ impl Server {
         self.watches.shutdown().await;
         self.folder.untell()
     }
+}
+
+/// Listens for hooks, where that is configured; where.
+async fn hooked(
+    config: &Config,
+    tls: &ServerTls,
+    help_desks: &HelpDesks,
+    listeners: &mut JoinSet<Result<()>>,
+    stop: &watch::Sender<bool>,
+) -> Result<Option<SocketAddr>> {
+    let Some(listen_on) = config.hooks.listen else { return Ok(None) };
+    let (listener, address) = listen(listen_on, "hooks").await?;
+    if config.hooks.plain {
+        listeners.spawn(hooks::serve_plain(help_desks.clone(), listener, stop.subscribe()));
+    } else {
+        let lines = gateway::incoming(listener, tls.hooks()?, HOOK_CONNECTIONS_MAX);
+        listeners.spawn(hooks::serve(help_desks.clone(), hooks::Encrypted { lines, address }, stop.subscribe()));
+    }
+    Ok(Some(address))
 }
 
 fn transport(streams_max: u32) -> tonic::transport::Server {

@@ -214,6 +214,11 @@ impl Cases {
         self.runner.watch(id)
     }
 
+    /// How many collections have ended since the start, each time one does. What has ended is in the store.
+    pub fn ended(&self) -> watch::Receiver<u64> {
+        self.runner.ended()
+    }
+
     async fn name(&self, device: Uuid) -> Result<String> {
         Ok(self.store.device(device).await?.map_or_else(|| device.to_string(), |device| device.name))
     }

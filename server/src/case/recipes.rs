@@ -37,6 +37,9 @@ pub struct Recipe {
     pub name: String,
     /// The symptom it is for.
     pub doc: String,
+    /// What people write who have it, in lower case, letters and digits alone, one blank between words.
+    #[serde(default)]
+    pub words: Vec<String>,
     /// Tables; empty for all.
     pub tables: Vec<String>,
     /// Probes to run: name and arguments, separated by blanks.
@@ -58,6 +61,25 @@ pub fn all() -> &'static [Recipe] {
 pub fn named(words: &str) -> Option<&'static Recipe> {
     let name = if words.trim().is_empty() { DEFAULT.to_owned() } else { as_name(words) };
     ALL.iter().find(|recipe| recipe.name == name)
+}
+
+/// The recipe whose words a ticket uses most; those of its title and category count twice. The default one where it uses none.
+pub fn for_ticket(title: &str, category: &str, text: &str) -> Option<&'static Recipe> {
+    let (first, whole) = (plain(&format!("{title} {category}")), plain(&format!("{title} {category} {text}")));
+    let uses = |recipe: &&Recipe| {
+        let used = |text: &str| recipe.words.iter().filter(|word| text.contains(&format!(" {word} "))).count();
+        used(&first) + used(&whole)
+    };
+    // Why the first of equals: the list has what is narrower before what is wider.
+    let most = ALL.iter().rev().max_by_key(uses).filter(|recipe| uses(recipe) > 0);
+    most.or_else(|| named(DEFAULT))
+}
+
+/// Lower case, with one blank before and after each word.
+fn plain(text: &str) -> String {
+    let text = text.to_lowercase();
+    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    format!(" {} ", words.join(" "))
 }
 
 fn as_name(words: &str) -> String {
@@ -112,6 +134,26 @@ mod tests {
             assert_eq!(named(words).map(|recipe| recipe.name.as_str()), Some(name), "{words}");
         }
         assert!(named("coffee").is_none());
+    }
+
+    #[test]
+    fn a_ticket_s_own_words_choose_the_recipe() {
+        for (title, category, text, name) in [
+            ("Printer in the hall prints nothing", "", "The network is fine.", "cannot-print"),
+            ("Wi-Fi is slow", "", "", "wi-fi-is-slow"),
+            ("Help", "VPN", "since this morning, also slow", "vpn-does-not-connect"),
+            ("PC restarts", "Hardware", "a blue screen, then it restarts", "blue-screen-or-sudden-restart"),
+            ("Excel does not start", "", "", "application-crashes"),
+            ("Blueprint missing", "", "the fandom page", DEFAULT),
+            ("", "", "", DEFAULT),
+        ] {
+            assert_eq!(for_ticket(title, category, text).map(|recipe| recipe.name.as_str()), Some(name), "{title}");
+        }
+        for recipe in all() {
+            for word in &recipe.words {
+                assert_eq!(format!(" {word} "), plain(word), "{}: never found", recipe.name);
+            }
+        }
     }
 
     #[test]

@@ -44,6 +44,7 @@ struct Shared {
     switchboard: Switchboard,
     running: Mutex<HashMap<Uuid, Running>>,
     news: Mutex<Option<JoinHandle<()>>>,
+    ended: watch::Sender<u64>,
 }
 
 struct Running {
@@ -56,7 +57,13 @@ impl Runner {
     /// Takes up every collection that has not ended.
     pub(super) async fn start(store: Arc<dyn Store>, switchboard: Switchboard) -> anyhow::Result<Self> {
         let (arrivals, departures) = (switchboard.arrivals(), switchboard.departures());
-        let shared = Shared { store, switchboard, running: Mutex::default(), news: Mutex::default() };
+        let shared = Shared {
+            store,
+            switchboard,
+            running: Mutex::default(),
+            news: Mutex::default(),
+            ended: watch::Sender::new(0),
+        };
         let runner = Self { shared: Arc::new(shared) };
         let open = runner.shared.store.open_collections().await?;
         info!(collections = open.len(), "collections taken up");
@@ -100,6 +107,11 @@ impl Runner {
     /// Where a collection stands, each time it changes; `None` where it does not run.
     pub(super) fn watch(&self, id: Uuid) -> Option<watch::Receiver<Collection>> {
         self.running().get(&id).map(|running| running.state.clone())
+    }
+
+    /// How many have ended since the start, each time one does.
+    pub(super) fn ended(&self) -> watch::Receiver<u64> {
+        self.shared.ended.subscribe()
     }
 
     /// Lets go of all of them; each stays in the store as it is.
@@ -184,6 +196,7 @@ impl Task {
         }
         if collection.state.ended() {
             self.runner.running().remove(&collection.id);
+            self.runner.shared.ended.send_modify(|ended| *ended += 1);
             info!(collection = %collection.id, state = collection.state.name(), "collection ended");
         }
     }

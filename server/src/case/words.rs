@@ -3,7 +3,7 @@
 use deskside_proto::v1;
 
 use super::recipes::Recipe;
-use crate::store::{Collection, CustodyEntry, Device, EvidenceItem, Ticket, TicketEvent};
+use crate::store::{Collection, CustodyEntry, Device, EvidenceItem, ForeignTicket, Ticket, TicketEvent};
 
 /// A device; whether it is connected and what is wrong with it is known elsewhere.
 pub fn device(device: &Device, connected: bool, findings: u32) -> v1::Device {
@@ -36,7 +36,20 @@ pub fn ticket(ticket: &Ticket, devices: Vec<v1::Device>) -> v1::Ticket {
         changed_ms: ticket.changed_ms,
         devices,
         evidence: ticket.evidence,
+        foreign: Vec::new(),
     }
+}
+
+/// The tickets of other help desks for which one here stands.
+pub fn foreign(linked: Vec<ForeignTicket>) -> Vec<v1::ForeignTicket> {
+    let shown = linked.into_iter().map(|foreign| v1::ForeignTicket {
+        desk: foreign.desk,
+        id: foreign.id,
+        number: foreign.number,
+        url: foreign.url,
+        escalated: foreign.escalated,
+    });
+    shown.collect()
 }
 
 /// A line of a ticket's story.

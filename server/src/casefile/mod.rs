@@ -107,7 +107,8 @@ impl CaseFiles {
         }
         timeline::lay_out(&mut file, moments, ticket.opened_ms);
         let shown = file.devices.iter().filter_map(|device| device.device.clone()).collect();
-        file.ticket = Some(words::ticket(&ticket, shown));
+        let foreign = words::foreign(self.store.foreign_of(ticket.number).await?);
+        file.ticket = Some(v1::Ticket { foreign, ..words::ticket(&ticket, shown) });
         file.missing = missing::sentences(&file);
         Ok(Some(file))
     }

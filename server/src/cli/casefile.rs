@@ -12,6 +12,7 @@ use deskside_proto::v1::{
 };
 
 use super::connect::Desk;
+use super::outbox::TicketName;
 use super::screen::{Line, Screen};
 use super::trouble::Trouble;
 use super::{collect, devices, evidence, shape, when};
@@ -39,8 +40,9 @@ const MOMENT: usize = 30;
     after_help = "Examples:\n  deskside case 7\n  deskside case 7 --html case-7.html\n  deskside case 7 again 1\n  deskside case 7 diff 1 2"
 )]
 pub(super) struct Case {
-    /// The ticket's number.
-    number: u64,
+    /// The ticket's number, or a help desk's name and the number there, as in rt:42.
+    #[arg(value_name = "NUMBER")]
+    name: TicketName,
     /// Every line, where else the most telling are shown.
     #[arg(long)]
     all: bool,
@@ -88,7 +90,7 @@ enum Deed {
 
 impl Case {
     pub(super) async fn run(self, mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
-        let number = self.number;
+        let number = self.name.number(&mut desk, false).await?;
         match self.deed {
             Some(Deed::Diff { one, other, table }) => {
                 let request = CompareRequest { number, one, other, table };
@@ -187,6 +189,10 @@ fn heading(screen: Screen, file: &CaseFile) -> io::Result<()> {
         if ticket.assignee.is_empty() { "nobody has it yet".into() } else { format!("{} has it", ticket.assignee) };
     let opened = show::time(ticket.opened_ms, file.made_ms);
     screen.line(status.dim(format!("  opened by {} {opened}, {who}", ticket.opened_by)))?;
+    for foreign in &ticket.foreign {
+        let name = format!("{}:{}", foreign.desk, foreign.number);
+        screen.line(Line::default().plain(name).dim(format!("  {}", foreign.url)))?;
+    }
     if !ticket.description.is_empty() {
         screen.beside("", 2, &format!("\"{}\"", ticket.description))?;
     }

@@ -9,6 +9,7 @@ use deskside_proto::v1::{
 };
 
 use super::connect::Desk;
+use super::outbox::TicketName;
 use super::screen::{self, Line, Screen};
 use super::trouble::Trouble;
 use super::{devices, shape, when};
@@ -19,9 +20,9 @@ pub(super) struct Collect {
     /// Id, beginning of it, or host name.
     #[arg(required_unless_present = "again", default_value = "", hide_default_value = true)]
     device: String,
-    /// The ticket's number.
+    /// The ticket's number, or a help desk's name and the number there, as in rt:42: a case is opened for it where there is none.
     #[arg(long)]
-    ticket: u64,
+    ticket: TicketName,
     /// What to collect, by symptom; `deskside recipes` lists them.
     #[arg(long, default_value = "")]
     recipe: String,
@@ -64,11 +65,11 @@ pub(super) struct Collect {
 }
 
 impl Collect {
-    pub(super) async fn run(self, desk: Desk, screen: Screen) -> anyhow::Result<()> {
+    pub(super) async fn run(self, mut desk: Desk, screen: Screen) -> anyhow::Result<()> {
         let window = self.around.map(|_time| self.window);
         let request = CollectRequest {
             device: self.device,
-            ticket: self.ticket,
+            ticket: self.ticket.number(&mut desk, true).await?,
             recipe: self.recipe,
             tables: self.tables,
             probes: self.probes,

@@ -24,6 +24,7 @@ mod facts;
 mod log;
 mod login;
 mod logs;
+mod outbox;
 mod people;
 mod probe;
 mod query;
@@ -111,6 +112,9 @@ enum Command {
     /// A collection that was asked for.
     #[command(subcommand)]
     Collection(collect::Collection),
+    /// What is still to be said at help desks.
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
     /// Recipes: what can be collected for which symptom.
     Recipes,
     /// Attach a file from elsewhere to a ticket: an exported .evtx, a macOS log, packets, a photo.
@@ -177,6 +181,7 @@ impl Command {
             Self::Ticket(ticket) => ticket.run(desk, screen).await,
             Self::Collect(collect) => collect.run(desk, screen).await,
             Self::Collection(collection) => collection.run(desk, screen).await,
+            Self::Outbox(outbox) => outbox.run(desk, screen).await,
             Self::Recipes => collect::recipes(desk, screen).await,
             Self::Attach(attach) => attach.run(desk, screen).await,
             Self::Evidence(evidence) => evidence.run(desk, screen).await,

@@ -6,8 +6,8 @@ use deskside_proto::rows;
 use deskside_proto::show;
 use deskside_proto::v1::{
     ArgumentOptions, Case, CaseDevice, CaseFamily, CaseFile, Collection, ColumnType, Device, Evidence, Fact, Family,
-    Finding, GetDeviceReply, Kind, Moment, Outcome, PartOutcome, Reading, Recipe, TableSchema, TableState, Ticket,
-    TicketEvent, Told, Unit,
+    Finding, ForeignTicket, GetDeviceReply, Kind, Moment, Outcome, PartOutcome, Reading, Recipe, TableSchema,
+    TableState, Ticket, TicketEvent, Told, Unit,
 };
 use serde_json::{Value as Json, json};
 
@@ -78,6 +78,15 @@ pub(super) fn ticket(ticket: &Ticket) -> Json {
         "level": ticket.level, "assignee": ticket.assignee, "opened_by": ticket.opened_by,
         "opened_ms": moment(ticket.opened_ms), "changed_ms": moment(ticket.changed_ms),
         "devices": list(&ticket.devices, device), "evidence": ticket.evidence,
+        "foreign": list(&ticket.foreign, foreign),
+    })
+}
+
+/// `desk, id, number, url, escalated`
+fn foreign(foreign: &ForeignTicket) -> Json {
+    json!({
+        "desk": foreign.desk, "id": foreign.id, "number": foreign.number, "url": foreign.url,
+        "escalated": foreign.escalated,
     })
 }
 

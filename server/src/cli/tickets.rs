@@ -10,6 +10,7 @@ use deskside_proto::v1::{
 use serde_json::json;
 
 use super::connect::Desk;
+use super::outbox::TicketName;
 use super::screen::{Line, Screen};
 use super::{collect, devices, evidence, shape};
 
@@ -47,11 +48,13 @@ pub(super) fn table(screen: Screen, tickets: &[v1::Ticket]) -> io::Result<()> {
     let row = |ticket: &v1::Ticket| {
         let devices: Vec<&str> = ticket.devices.iter().map(|device| device.name.as_str()).collect();
         let evidence = if ticket.evidence == 0 { String::new() } else { ticket.evidence.to_string() };
+        let named = ticket.foreign.iter().map(|foreign| format!("{}:{}", foreign.desk, foreign.number));
+        let number: Vec<String> = [ticket.number.to_string()].into_iter().chain(named).collect();
         let changed = show::age(ticket.changed_ms, screen.now_ms);
         let level = format!("L{}", ticket.level);
         let who = ticket.assignee.clone();
         vec![
-            ticket.number.to_string(),
+            number.join(" "),
             ticket.status.clone(),
             level,
             ticket.title.clone(),
@@ -81,8 +84,9 @@ pub(super) enum Ticket {
     },
     /// The whole case: what is broken first, then what is known, what was collected, and the story.
     Show {
-        /// The ticket's number.
-        number: u64,
+        /// The ticket's number, or a help desk's name and the number there, as in rt:42.
+        #[arg(value_name = "NUMBER")]
+        name: TicketName,
     },
     /// Hand it to level 2; evidence is asked of each linked device.
     Escalate {
@@ -131,7 +135,8 @@ impl Ticket {
                 let ticket = desk.new_ticket(NewTicketRequest { title, description, devices }).await?.into_inner();
                 return said(screen, &ticket, "opened");
             }
-            Self::Show { number } => {
+            Self::Show { name } => {
+                let number = name.number(&mut desk, false).await?;
                 let case = desk.get_case(GetCaseRequest { number }).await?.into_inner();
                 return show_case(&mut desk, screen, &case).await;
             }
@@ -238,6 +243,11 @@ fn heading(screen: Screen, case: &Case) -> io::Result<()> {
         if ticket.assignee.is_empty() { "nobody has it yet".into() } else { format!("{} has it", ticket.assignee) };
     let opened = show::age(ticket.opened_ms, screen.now_ms);
     screen.line(status.dim(format!("  opened by {} {opened}, {who}", ticket.opened_by)))?;
+    for foreign in &ticket.foreign {
+        screen.line(
+            Line::default().plain(format!("{}:{}", foreign.desk, foreign.number)).dim(format!("  {}", foreign.url)),
+        )?;
+    }
     if ticket.description.is_empty() {
         return Ok(());
     }

@@ -8,6 +8,7 @@ mod caller;
 mod casefile;
 mod collecting;
 mod evidence;
+mod help_desks;
 mod known;
 mod logging;
 mod people;
@@ -32,6 +33,7 @@ use crate::casefile::CaseFiles;
 use crate::gateway::Switchboard;
 use crate::question::Questions;
 use crate::store::Store;
+use crate::ticket::HelpDesks;
 pub use admission::Admission;
 pub use attaching::Scratch;
 use caller::Verified;
@@ -50,6 +52,7 @@ pub struct Desk {
     scratch: Scratch,
     questions: Questions,
     case_files: CaseFiles,
+    help_desks: HelpDesks,
     counts: Counts,
     verified: Verified,
 }
@@ -63,6 +66,7 @@ impl Desk {
         cases: Cases,
         scratch: Scratch,
         questions: Questions,
+        help_desks: HelpDesks,
     ) -> Self {
         let case_files = CaseFiles::new(Arc::clone(&store), questions.clone(), switchboard.clone());
         Self {
@@ -73,6 +77,7 @@ impl Desk {
             scratch,
             questions,
             case_files,
+            help_desks,
             counts: Counts::default(),
             verified: Verified::default(),
         }

@@ -3,11 +3,12 @@
 use deskside_proto::v1::desk_server::Desk as Contract;
 use deskside_proto::v1::{
     AddTechnicianRequest, AskRequest, AttachChunk, AttachReply, CancelCollectionRequest, CancelQuestionRequest, Case,
-    CaseFileReply, CaseFileRequest, Catalogue, CollectRequest, Collection, CompareRequest, Comparison, GetCaseRequest,
-    GetDeviceReply, GetDeviceRequest, GetEvidenceRequest, ListDevicesReply, ListDevicesRequest, ListEvidenceReply,
-    ListEvidenceRequest, ListQuestionsReply, ListQuestionsRequest, ListRecipesReply, ListRecipesRequest,
-    ListSignaturesReply, ListSignaturesRequest, ListTablesRequest, ListTechniciansReply, ListTechniciansRequest,
-    ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest, PersonalToken, QueryRequest, Question,
+    CaseFileReply, CaseFileRequest, Catalogue, ChangeOutboxRequest, CollectRequest, Collection, CompareRequest,
+    Comparison, FindTicketRequest, GetCaseRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest,
+    ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest, ListOutboxReply, ListOutboxRequest,
+    ListQuestionsReply, ListQuestionsRequest, ListRecipesReply, ListRecipesRequest, ListSignaturesReply,
+    ListSignaturesRequest, ListTablesRequest, ListTechniciansReply, ListTechniciansRequest, ListTicketsReply,
+    ListTicketsRequest, LogsRequest, NewTicketRequest, OutboxEntry, PersonalToken, QueryRequest, Question,
     RenewOwnTokenRequest, RenewTechnicianRequest, RevokeTechnicianReply, RevokeTechnicianRequest, RunProbeRequest,
     ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply,
     WhoAmIRequest,
@@ -200,5 +201,20 @@ impl Contract for Desk {
         let caller = Self::caller(&request)?;
         self.shut_out(&caller, &request.into_inner().name).await?;
         Ok(Response::new(RevokeTechnicianReply {}))
+    }
+
+    async fn find_ticket(&self, request: Request<FindTicketRequest>) -> Answered<Ticket> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.ticket_by_name(&caller, request.into_inner()).await?))
+    }
+
+    async fn list_outbox(&self, request: Request<ListOutboxRequest>) -> Answered<ListOutboxReply> {
+        Self::caller(&request)?;
+        Ok(Response::new(self.outbox(request.into_inner().all).await?))
+    }
+
+    async fn change_outbox(&self, request: Request<ChangeOutboxRequest>) -> Answered<OutboxEntry> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.outbox_changed(&caller, request.into_inner()).await?))
     }
 }

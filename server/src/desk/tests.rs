@@ -31,6 +31,7 @@ use crate::store::{
     Arrival, Audit, Collections, Db, Devices, EvidenceItems, Greeting, NewCredential, NewDevice, NewTechnician,
     NewToken, Readings, Role, Store, Technicians, Tokens,
 };
+use crate::ticket::HelpDesks;
 
 type Client =
     DeskClient<InterceptedService<Channel, Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>>>;
@@ -72,7 +73,9 @@ impl House {
             folder.path().to_owned(),
         );
         tokio::spawn(questions.clone().keep_asking());
-        let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone(), scratch, questions);
+        let (rooms, seats) = (cases.clone(), switchboard.clone());
+        let help_desks = HelpDesks::new(&[], Arc::clone(&shared), blobs.clone(), rooms, seats).unwrap();
+        let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone(), scratch, questions, help_desks);
         let (known, desk) = (desk.clone(), desk);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

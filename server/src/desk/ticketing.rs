@@ -110,6 +110,7 @@ impl Desk {
         self.audit(caller, deed).await?;
         let changed = self.cases.change(ticket.number, &caller.name, change, asked).await.map_err(internal)?;
         let changed = changed.ok_or_else(|| Status::not_found(format!("no ticket {}", request.number)))?;
+        self.help_desks.wake();
         self.ticket_shown(&changed).await.map_err(internal)
     }
 
@@ -188,7 +189,8 @@ impl Desk {
         for id in &ticket.devices {
             devices.extend(self.shown_by_id(*id).await?);
         }
-        Ok(words::ticket(ticket, devices))
+        let foreign = words::foreign(self.store.foreign_of(ticket.number).await?);
+        Ok(v1::Ticket { foreign, ..words::ticket(ticket, devices) })
     }
 }
 

@@ -64,6 +64,13 @@ impl ServerTls {
         finished(builder.with_cert_resolver(Arc::clone(&self.own) as Arc<dyn ResolvesServerCert>))
     }
 
+    /// For the hooks of help desks, which speak HTTP/1.1: who they are is in the code of each hook.
+    pub fn hooks(&self) -> Result<ServerConfig> {
+        let mut config = self.desk()?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
     /// Makes the server's certificate anew from time to time; never returns.
     pub async fn renew(&self) -> std::convert::Infallible {
         loop {

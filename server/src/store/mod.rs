@@ -4,6 +4,7 @@ mod audit;
 mod collections;
 mod devices;
 mod evidence;
+mod help_desks;
 mod questions;
 mod readings;
 mod retention;
@@ -16,6 +17,7 @@ pub use audit::{Audit, AuditLine};
 pub use collections::{Collection, CollectionState, Collections};
 pub use devices::{Device, Devices, Enrolment, Greeting, NewDevice};
 pub use evidence::{Attachment, CustodyEntry, EvidenceItem, EvidenceItems};
+pub use help_desks::{ForeignTicket, HelpDesks, OutboxItem, OutboxKind, OutboxState};
 pub use questions::{KeptQuestion, KeptQuestions, QuestionState};
 pub use readings::{Arrival, Cursor, Latest, Order, Page, Readings, Window};
 pub use retention::{Retention, TableRetention};
@@ -28,11 +30,21 @@ pub use tokens::{NewToken, Token, TokenRefusal, Tokens};
 
 /// All of it. A handle is shared as `Arc<dyn Store>`.
 pub trait Store:
-    Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + KeptQuestions + Audit
+    Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + KeptQuestions + HelpDesks + Audit
 {
 }
 
-impl<T: Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + KeptQuestions + Audit> Store
-    for T
+impl<
+    T: Devices
+        + Readings
+        + Tokens
+        + Technicians
+        + EvidenceItems
+        + Tickets
+        + Collections
+        + KeptQuestions
+        + HelpDesks
+        + Audit,
+> Store for T
 {
 }

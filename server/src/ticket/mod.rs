@@ -4,11 +4,14 @@
 //! where it is written. A hook is a hint: what is true of a ticket is asked of the help desk itself.
 
 mod answer;
+mod desks;
+mod escalation;
 mod file;
 mod foreign;
 mod freshservice;
 mod glpi;
 mod glpi_v2;
+pub mod hooks;
 mod http;
 mod inline;
 mod itop;
@@ -17,12 +20,16 @@ pub mod mac;
 mod markup;
 mod note;
 mod osticket;
+pub mod outbox;
+mod post;
 mod redmine;
 mod request_tracker;
 mod servicenow;
+mod summary;
 mod told;
 mod trouble;
 mod webhook;
+mod which;
 mod zammad;
 mod zendesk;
 mod znuny;
@@ -33,6 +40,7 @@ use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 
+pub use desks::HelpDesks;
 pub use file::File;
 pub use foreign::{Foreign, Person};
 pub use http::{Answered, Doing, Http, secret, sensitive};
@@ -57,6 +65,9 @@ pub const KINDS: &[Kind] = &[
     zendesk::KIND,
     znuny::KIND,
 ];
+
+/// How far back a check asks for escalated tickets.
+const CHECKED_MS: i64 = 24 * 3_600 * 1_000;
 
 /// A system that can be configured.
 #[derive(Clone, Copy)]
@@ -168,4 +179,14 @@ pub fn open(config: &HelpDeskConfig) -> Result<Arc<dyn HelpDesk>> {
         ensure!(known, "{}: {} knows no option {option:?}; it knows {:?}", named(), kind.name, kind.options);
     }
     (kind.make)(config).with_context(named)
+}
+
+/// Whether the help desk of a configuration answers as it should.
+pub async fn check(config: &HelpDeskConfig) -> Result<String> {
+    let desk = open(config)?;
+    if !desk.abilities().polls {
+        return Ok(format!("{}: well configured; it can only be heard, and was not asked", config.kind));
+    }
+    let found = desk.escalated(crate::case::now_ms() - CHECKED_MS).await?;
+    Ok(format!("{}: answers; escalated and changed in the last 24 hours: {}", config.kind, found.len()))
 }

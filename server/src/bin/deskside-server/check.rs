@@ -9,6 +9,7 @@ use deskside_server::{
     config::Config,
     identity::Authority,
     store::{Audit, Db, Devices},
+    ticket,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -52,13 +53,18 @@ async fn looks(place: &Place, config: &Config) -> Vec<Look> {
         (Err(_taken), None) => "a server runs on it".into(),
         (Ok(_free), _) => "no server runs on it".into(),
     };
-    vec![
+    let mut looks = vec![
         look("data folder", Ok(format!("{}; {running}", place.data.display()))),
         look("authority", authority(&folder)),
         look("store", store(&folder).await),
         look("audit log", audit(&folder).await),
         look("evidence", evidence(&folder, config).await),
-    ]
+    ];
+    for desk in &config.help_desks {
+        let said = ticket::check(desk).await.map(|words| format!("{}, {words}", desk.name));
+        looks.push(look("help desk", said.map_err(|error| error.context(desk.name.clone()))));
+    }
+    looks
 }
 
 fn look(what: &'static str, seen: Result<String>) -> Look {

@@ -137,7 +137,7 @@ fn encoded(parts: Vec<PartOutcome>) -> Vec<u8> {
     UploadBegin { parts, ..UploadBegin::default() }.encode_to_vec()
 }
 
-fn one(connection: &Connection, id: Uuid) -> Result<Option<Collection>> {
+pub(super) fn one(connection: &Connection, id: Uuid) -> Result<Option<Collection>> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
     Ok(statement.query_row([id.to_string()], read).optional()?)
 }

@@ -21,6 +21,7 @@ const STEPS: &[(u32, &str)] = &[
     (10, include_str!("migrations/0010_questions.sql")),
     (11, include_str!("migrations/0011_personal.sql")),
     (12, include_str!("migrations/0012_planned.sql")),
+    (13, include_str!("migrations/0013_help_desks.sql")),
 ];
 
 /// The step after whose text the readings of before are moved over. Why in the same transaction: a store is of one form or of the other.

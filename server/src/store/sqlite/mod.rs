@@ -10,6 +10,7 @@ mod content;
 mod devices;
 mod evidence;
 mod fold;
+mod help_desks;
 mod merge;
 mod migrate;
 mod questions;

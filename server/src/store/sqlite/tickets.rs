@@ -15,18 +15,7 @@ const SELECT: &str = "SELECT number, title, description, status, level, assignee
 impl Tickets for Db {
     async fn open_ticket(&self, ticket: NewTicket, events: Vec<TicketEvent>, now_ms: i64) -> Result<Ticket> {
         self.write(move |tx| {
-            tx.execute(
-                "INSERT INTO ticket (title, description, status, level, opened_by, opened_ms, changed_ms) \
-                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?5)",
-                params![ticket.title, ticket.description, TicketStatus::Open.name(), ticket.opened_by, now_ms],
-            )?;
-            let number = tx.last_insert_rowid().cast_unsigned();
-            for device in &ticket.devices {
-                link(tx, number, *device)?;
-            }
-            for event in &events {
-                insert_event(tx, number, event)?;
-            }
+            let number = insert(tx, &ticket, &events, now_ms)?;
             one(tx, number)?.context("the ticket just opened is there")
         })
         .await
@@ -106,6 +95,23 @@ impl Tickets for Db {
     }
 }
 
+/// Writes a new ticket; its number.
+pub(super) fn insert(tx: &Transaction<'_>, ticket: &NewTicket, events: &[TicketEvent], now_ms: i64) -> Result<u64> {
+    tx.execute(
+        "INSERT INTO ticket (title, description, status, level, opened_by, opened_ms, changed_ms) \
+         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?5)",
+        params![ticket.title, ticket.description, TicketStatus::Open.name(), ticket.opened_by, now_ms],
+    )?;
+    let number = tx.last_insert_rowid().cast_unsigned();
+    for device in &ticket.devices {
+        link(tx, number, *device)?;
+    }
+    for event in events {
+        insert_event(tx, number, event)?;
+    }
+    Ok(number)
+}
+
 /// Writes a line of a ticket's story.
 pub(super) fn insert_event(tx: &Transaction<'_>, number: u64, event: &TicketEvent) -> Result<()> {
     tx.execute(
@@ -128,7 +134,8 @@ pub(super) fn link(tx: &Transaction<'_>, number: u64, device: Uuid) -> Result<()
     Ok(())
 }
 
-fn one(connection: &Connection, number: u64) -> Result<Option<Ticket>> {
+/// One ticket.
+pub(super) fn one(connection: &Connection, number: u64) -> Result<Option<Ticket>> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE number = ?1"))?;
     let ticket = statement.query_row([number.cast_signed()], read).optional()?;
     Ok(with_devices(connection, ticket.into_iter().collect())?.pop())
