@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod gateway;
 pub mod identity;
 pub mod ingest;
+pub mod logfile;
 pub mod question;
 pub mod store;
 pub mod ticket;

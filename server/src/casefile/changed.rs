@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deskside_proto::changes::{Change, Walk, saw};
 use deskside_proto::rows::Value;
-use deskside_proto::v1::{ColumnSchema, Moment, MomentKind, Sensitivity, TableSchema, Unit};
+use deskside_proto::v1::{ColumnSchema, Kind, Moment, MomentKind, Outcome, Sensitivity, TableSchema, Unit};
 use deskside_proto::{catalog, show};
 
 use super::gathered::{Gathered, Looks};
@@ -26,7 +26,8 @@ const VALUE_CHARS_MAX: usize = 60;
 
 /// The changes of all state tables but those whose rows have times of their own.
 pub(super) fn moments(gathered: &Gathered) -> Vec<Moment> {
-    let told = gathered.tables.values().filter(|looks| !super::happened::has_times(&looks.schema));
+    let told = gathered.tables.values().filter(|looks| looks.schema.kind() == Kind::State);
+    let told = told.filter(|looks| !super::happened::has_times(&looks.schema));
     let told = told.filter(|looks| !is_told_better(&looks.schema.name, gathered));
     told.flat_map(|looks| of_table(gathered, looks)).collect()
 }
@@ -84,9 +85,15 @@ fn rows(schema: &TableSchema, changes: Vec<Change>) -> Vec<(String, Fate)> {
             let fate = if old == Value::Null { Fate::Came } else { Fate::Went };
             rows.insert(key, fate);
         } else if key.is_empty() && column == "outcome" {
-            rows.insert(key, Fate::Outcome(old.to_string(), new.to_string()));
-        } else if let Some(column) =
-            schema.columns.iter().find(|known| known.name == column).filter(|column| may_tell(column))
+            // What the machine turns out not to have, or to have again, is no change of it.
+            let (old, new) = (old.to_string(), new.to_string());
+            let absent = show::outcome(Outcome::Unsupported);
+            if old != absent && new != absent {
+                rows.insert(key, Fate::Outcome(old, new));
+            }
+        } else if old != Value::Null
+            // What has become known may have been so all the time.
+            && let Some(column) = schema.columns.iter().find(|known| known.name == column && may_tell(known))
         {
             let told = (column.name.clone(), value(column, &old), value(column, &new));
             if let Fate::Changed(columns) = rows.entry(key).or_insert_with(|| Fate::Changed(Vec::new()))

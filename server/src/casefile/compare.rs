@@ -1,10 +1,10 @@
 //! Two collections of a case compared: what was wrong then and is not now, and what each table said, counters and other noise left out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use deskside_proto::changes::{self, saw};
-use deskside_proto::rows::Value;
+use deskside_proto::rows::{self, Value};
 use deskside_proto::v1::{Comparison, Finding, Kind, Outcome, Reading, TableDifference, TableSchema, ValueDifference};
 use deskside_proto::{catalog, show};
 
@@ -18,7 +18,7 @@ use crate::store::Collection;
 const VALUES_MAX: usize = 60;
 
 /// Longest text of one value, in characters.
-const VALUE_CHARS_MAX: usize = 120;
+const VALUE_CHARS_MAX: usize = 240;
 
 /// What became of a comparison.
 #[derive(Debug)]
@@ -142,7 +142,14 @@ fn between(one: &Side, other: &Side, only: &str) -> Result<Comparison> {
                 numbers += 1;
                 continue;
             }
-            Kind::Event if schema.probe.is_none() => {
+            Kind::Event if schema.probe.is_some() => {
+                match verdicts(schema, before, after) {
+                    None => comparison.alike += 1,
+                    Some(differ) => comparison.tables.push(differ),
+                }
+                continue;
+            }
+            Kind::Event => {
                 logs += 1;
                 continue;
             }
@@ -190,6 +197,32 @@ fn findings(one: &Side, other: &Side, comparison: &mut Comparison) {
         let list = if before.contains(&name(found)) { &mut comparison.stands } else { &mut comparison.come };
         list.push(found.clone());
     }
+}
+
+/// What a probe found then and later, by its target: its steps are asked in SQL.
+fn verdicts(schema: &TableSchema, before: &Reading, after: &Reading) -> Option<TableDifference> {
+    let found = |reading: &Reading| -> BTreeMap<String, String> {
+        let rows = reading.rows.iter().filter_map(|row| rows::open(schema, row).ok());
+        let of = |values: &[Value], column: &str| {
+            let place = catalog::column(schema, column);
+            place.and_then(|place| values.get(place)).map(ToString::to_string).unwrap_or_default()
+        };
+        let verdicts = rows.filter(|values| of(values, "step") == "verdict");
+        verdicts.map(|values| (text(&of(&values, "target")), text(&of(&values, "found")))).collect()
+    };
+    let (before, after) = (found(before), found(after));
+    let targets: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let said = |side: &BTreeMap<String, String>, target: &String| {
+        side.get(target).cloned().unwrap_or_else(|| "not tested".to_owned())
+    };
+    let values: Vec<ValueDifference> = targets
+        .into_iter()
+        .map(|target| (target, said(&before, target), said(&after, target)))
+        .filter(|(_target, before, after)| before != after)
+        .map(|(target, before, after)| ValueDifference { key: target.clone(), column: "verdict".into(), before, after })
+        .collect();
+    let (table, family) = (schema.name.clone(), schema.family);
+    (!values.is_empty()).then_some(TableDifference { table, family, values, more: 0 })
 }
 
 fn differences(

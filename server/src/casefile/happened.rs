@@ -21,6 +21,9 @@ const VALUES_MAX: usize = 6;
 /// Lines of one group that are told; the rest are counted.
 const DETAILS_MAX: usize = 12;
 
+/// Packages of one change that are named.
+const PACKAGES_MAX: usize = 40;
+
 /// Columns that tell when a row's thing happened, the first time and the last.
 const FIRST: [&str; 2] = ["at_ms", "first_ms"];
 const LAST: &str = "last_ms";
@@ -129,7 +132,13 @@ impl<'a> Row<'a> {
             Some(own) => words.into_iter().take(2).chain([own]).collect(),
             None => words,
         };
-        all.join(" · ")
+        let mut told: Vec<String> = Vec::new();
+        for words in all {
+            if !told.contains(&words) {
+                told.push(words);
+            }
+        }
+        told.join(" · ")
     }
 }
 
@@ -197,10 +206,13 @@ fn told(gathered: &Gathered, schema: &TableSchema, group: &[&Row]) -> Option<Mom
         }
         (_, false) => format!("{}, {} times; last: {}", first.theme(), lines.len(), last.line()),
     };
-    if lines.len() <= 1 || (is_software && lines.len() <= 3) {
-        details.clear();
-    } else if lines.len() > DETAILS_MAX {
-        details.push(format!("and {} more", lines.len() - DETAILS_MAX));
+    if is_software {
+        // The line names the first three; the others stand together, since nobody reads fifty lines of packages.
+        details = lines.chunks(PACKAGES_MAX).take(1).filter(|all| all.len() > 3).map(|all| all.join(", ")).collect();
+    }
+    let told = if is_software { PACKAGES_MAX } else { DETAILS_MAX };
+    if lines.len() > told {
+        details.push(format!("and {} more", lines.len() - told));
     }
     let kind = match schema.name.as_str() {
         "error_signatures" => MomentKind::NewError,

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use deskside_proto::show;
 use deskside_proto::v1::{CaseDevice, CaseFile, Collection, Outcome};
 
+/// How a line about what a machine does not have begins.
+const ABSENT: &str = "not on this machine";
+
 /// A sentence each.
 pub(super) fn sentences(file: &CaseFile) -> Vec<String> {
     let mut sentences = Vec::new();
@@ -17,6 +20,8 @@ pub(super) fn sentences(file: &CaseFile) -> Vec<String> {
     for (place, collection) in file.collections.iter().enumerate() {
         sentences.extend(of_collection(place + 1, collection, file.made_ms));
     }
+    // What a machine does not have is read last.
+    sentences.sort_by_key(|sentence| sentence.contains(ABSENT));
     for item in file.evidence.iter().filter(|item| item.deleted_ms != 0) {
         let when = show::time(item.deleted_ms, file.made_ms);
         sentences.push(format!("The content of {} was deleted {when}; its SHA-256 is kept.", item.name));

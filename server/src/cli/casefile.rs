@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use deskside_proto::show;
 use deskside_proto::v1::{
-    self, CaseDevice, CaseFamily, CaseFile, CaseFileRequest, CaseForm, CollectRequest, CompareRequest, Moment,
+    self, CaseDevice, CaseFamily, CaseFile, CaseFileRequest, CaseForm, CollectRequest, CompareRequest, Finding, Moment,
     MomentKind,
 };
 
@@ -15,21 +15,25 @@ use super::connect::Desk;
 use super::outbox::TicketName;
 use super::screen::{Line, Screen};
 use super::trouble::Trouble;
-use super::{collect, devices, evidence, shape, when};
+use super::{collect, devices, shape, when};
 
+mod collected;
 mod comparing;
 
 /// Lines of the timeline that are shown without --all: those that people wrote, and of the machines' the worst.
-const MOMENTS_MAX: usize = 30;
+const MOMENTS_MAX: usize = 24;
 
 /// Lines of what changed before that are shown without --all.
-const BEFORE_MAX: usize = 10;
+const BEFORE_MAX: usize = 8;
 
 /// Lines of a family that are shown without --all.
-const TOLD_MAX: usize = 4;
+const TOLD_MAX: usize = 3;
 
 /// Sentences of what is missing that are shown without --all.
-const MISSING_MAX: usize = 10;
+const MISSING_MAX: usize = 6;
+
+/// Lines below a moment that are shown without --all.
+const DETAILS_MAX: usize = 3;
 
 /// Width of the column of moments' labels, times and kinds together.
 const MOMENT: usize = 30;
@@ -159,7 +163,7 @@ fn page(screen: Screen, file: &CaseFile, all: bool) -> io::Result<()> {
     heading(screen, file)?;
     for device in &file.devices {
         screen.gap()?;
-        wrong(screen, device)?;
+        wrong(screen, device, all)?;
     }
     screen.gap()?;
     screen.line(Line::default().bold("what changed in the 24 hours before"))?;
@@ -175,7 +179,7 @@ fn page(screen: Screen, file: &CaseFile, all: bool) -> io::Result<()> {
         device.families.iter().try_for_each(|of| family(screen, file.made_ms, of, all))?;
     }
     missing(screen, file, all)?;
-    collections(screen, file)
+    collected::show(screen, file, all)
 }
 
 fn heading(screen: Screen, file: &CaseFile) -> io::Result<()> {
@@ -202,11 +206,25 @@ fn heading(screen: Screen, file: &CaseFile) -> io::Result<()> {
     Ok(())
 }
 
-/// A device, and what is wrong with it, worst first.
-fn wrong(screen: Screen, device: &CaseDevice) -> io::Result<()> {
+/// A device, and what is wrong with it, worst first. What does not work is told with its proof, what may break with what to do.
+fn wrong(screen: Screen, device: &CaseDevice, all: bool) -> io::Result<()> {
     devices::title(screen, &device.device.clone().unwrap_or_default())?;
-    let findings: Vec<_> = device.families.iter().flat_map(|family| &family.findings).collect();
-    devices::findings(screen, &findings)
+    let findings: Vec<&Finding> = device.families.iter().flat_map(|family| &family.findings).collect();
+    let (told, brief): (Vec<&Finding>, Vec<&Finding>) =
+        findings.into_iter().partition(|finding| all || finding.severity == "critical");
+    if !told.is_empty() || brief.is_empty() {
+        devices::findings(screen, &told)?;
+    }
+    for finding in brief {
+        let label = format!("{:width$}", finding.severity, width = devices::LABEL);
+        let is_warning = finding.severity == "warning";
+        let line = if is_warning { Line::default().warn(label) } else { Line::default().dim(label) };
+        screen.line(line.plain(&finding.title))?;
+        if is_warning && !finding.next_step.is_empty() {
+            screen.beside("  next", devices::LABEL, &finding.next_step)?;
+        }
+    }
+    Ok(())
 }
 
 /// Moments, the most telling of them where there are too many; what is not shown is counted.
@@ -220,7 +238,7 @@ fn moments(screen: Screen, file: &CaseFile, moments: &[Moment], most: usize) -> 
     shown.sort_unstable();
     let many = file.devices.len() > 1;
     for moment in shown.iter().filter_map(|place| moments.get(*place)) {
-        line(screen, moment, many)?;
+        line(screen, moment, many, most == usize::MAX)?;
     }
     let rest = moments.len() - shown.len();
     if rest > 0 {
@@ -242,7 +260,7 @@ fn weight(moment: &Moment) -> u8 {
     }
 }
 
-fn line(screen: Screen, moment: &Moment, many: bool) -> io::Result<()> {
+fn line(screen: Screen, moment: &Moment, many: bool, all: bool) -> io::Result<()> {
     let label = format!("  {}  {:9}", show::clock(moment.at_ms), kind(moment.kind()));
     let device = if many { moment.device.as_str() } else { "" };
     let of = [device, moment.table.as_str(), moment.who.as_str()];
@@ -253,10 +271,13 @@ fn line(screen: Screen, moment: &Moment, many: bool) -> io::Result<()> {
         (_, times) => format!(" ({times} times, until {})", show::clock(moment.until_ms.max(moment.at_ms))),
     };
     screen.moment(&label, MOMENT + 4, &moment.severity, &format!("{of}{}{times}", moment.text))?;
-    for detail in moment.details.iter().take(3) {
+    // A change of many rows names the first of them in its line.
+    let details = if moment.kind() == MomentKind::Change && !all { &[] } else { moment.details.as_slice() };
+    let most = if all { usize::MAX } else { DETAILS_MAX };
+    for detail in details.iter().take(most) {
         screen.beside("", MOMENT + 6, detail)?;
     }
-    let more = moment.details.len().saturating_sub(3);
+    let more = details.len().saturating_sub(most);
     if more > 0 {
         screen.beside("", MOMENT + 6, &format!("… and {more} more"))?;
     }
@@ -328,30 +349,6 @@ fn missing(screen: Screen, file: &CaseFile, all: bool) -> io::Result<()> {
     let more = lines.len().saturating_sub(most);
     if more > 0 {
         screen.line(Line::default().dim(format!("  … and {more} more; --all shows them")))?;
-    }
-    Ok(())
-}
-
-/// Collections by their places, and the evidence with its custody.
-fn collections(screen: Screen, file: &CaseFile) -> io::Result<()> {
-    if !file.collections.is_empty() {
-        screen.gap()?;
-        screen.line(Line::default().bold("collections"))?;
-    }
-    for (place, collection) in file.collections.iter().enumerate() {
-        screen.line(Line::default().dim(format!("  {}", place + 1)))?;
-        collect::show(screen, collection)?;
-    }
-    if !file.evidence.is_empty() {
-        screen.gap()?;
-        screen.line(Line::default().bold("evidence and custody"))?;
-    }
-    for item in &file.evidence {
-        evidence::show(screen, item)?;
-        for entry in &item.custody {
-            let label = format!("    {}  ", show::clock(entry.at_ms));
-            screen.beside(&label, label.chars().count(), &format!("{} {}: {}", entry.who, entry.what, entry.text))?;
-        }
     }
     Ok(())
 }

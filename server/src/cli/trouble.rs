@@ -3,6 +3,7 @@
 use tonic::{Code, Status};
 
 use super::config::LOG_IN;
+use crate::logfile::Refused;
 
 /// An error that knows its remedy.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,9 @@ pub(super) struct Said;
 pub(super) fn explain(error: &anyhow::Error) -> (String, String) {
     if let Some(trouble) = error.downcast_ref::<Trouble>() {
         return (trouble.what.clone(), trouble.advice.clone());
+    }
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        return (refused.what.clone(), refused.advice.clone());
     }
     if let Some(status) = error.downcast_ref::<Status>() {
         return of_status(status);

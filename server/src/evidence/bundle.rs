@@ -92,6 +92,13 @@ impl Bundle {
         Ok(Self { manifest, evidence, archive: Mutex::new(archive), unreadable: Mutex::default() })
     }
 
+    /// The same under another name: a bundle that was attached by hand is not taken for the machine that it names.
+    #[must_use]
+    pub fn named(mut self, name: String) -> Self {
+        self.manifest.device.hostname = name;
+        self
+    }
+
     /// When it was packed, by the device's clock.
     pub fn collected_ms(&self) -> i64 {
         self.manifest.collected.ms

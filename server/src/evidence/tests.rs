@@ -42,8 +42,10 @@ fn open(files: &[(&str, &str)], evidence: &str) -> anyhow::Result<Bundle> {
 }
 
 fn ask(sql: &str) -> (Vec<String>, Vec<String>) {
-    let source: Arc<dyn Source> =
-        Arc::new(Evidence::new(vec![bundle("e-1", "stopped"), bundle("e-2", "idle")], Vec::new()));
+    let source: Arc<dyn Source> = Arc::new(Evidence::new(
+        [bundle("e-1", "stopped"), bundle("e-2", "idle")].map(|bundle| Item::Bundle(Box::new(bundle))).into(),
+        Vec::new(),
+    ));
     let brake = Arc::new(Brake::new(Instant::now() + Duration::from_mins(1)));
     let (mut rows, mut notes) = (Vec::new(), Vec::new());
     let query = Query { sql: sql.into(), ..Query::default() };

@@ -28,11 +28,14 @@ pub(crate) const CORRIDORS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "config", "store", "blobs", "identity", "ingest", "gateway", "diagnose", "case", "evidence", "question",
-            "casefile", "ticket", "desk", "app",
+            "logfile", "config", "store", "blobs", "identity", "ingest", "gateway", "diagnose", "case", "evidence",
+            "question", "casefile", "ticket", "desk", "app",
         ],
     ),
 ];
+
+/// Rooms before the corridor, which those aside may know as well: they read files and know of no server.
+const READERS: &[&str] = &["logfile"];
 
 /// Rooms that stand beside the corridor and know nobody in it.
 const ASIDE: &[(&str, &str)] = &[("server", "cli")];
@@ -107,7 +110,10 @@ pub(crate) fn corridor(source: &Source) -> Vec<String> {
     let place = |room: &str| rooms.iter().position(|other| *other == room);
     let Some(here) = place(own).or(aside.then_some(0)) else { return Vec::new() };
     let named = scan::rooms(&scan::code(&source.text));
-    let wrong = named.into_iter().filter(|room| room != own && place(room).is_some_and(|there| aside || there > here));
+    let wrong = named.into_iter().filter(|room| {
+        let beyond = place(room).is_some_and(|there| aside || there > here);
+        room != own && beyond && !READERS.contains(&room.as_str())
+    });
     wrong.map(|room| format!("{}: \"{own}\" may not know \"{room}\"", source.path)).collect()
 }
 

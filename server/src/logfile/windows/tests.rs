@@ -75,7 +75,7 @@ fn a_file_cut_anywhere_never_looks_whole() {
     for cut in (8..whole.len()).step_by(997).chain([4096]) {
         match entries(&whole[..cut]) {
             Ok((_events, unread)) => assert!(unread.is_cut, "{cut}"),
-            Err(error) => assert!(error.is::<Trouble>(), "{cut}: {error}"),
+            Err(error) => assert!(error.is::<Refused>(), "{cut}: {error}"),
         }
     }
 }

@@ -12,8 +12,7 @@ use evtx::{EvtxParser, EvtxRecord, ParserSettings};
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::super::trouble::Trouble;
-use super::{MESSAGE_BYTES_MAX, Sink, Unread, bounded};
+use super::{MESSAGE_BYTES_MAX, Refused, Sink, Unread, bounded};
 
 #[cfg(test)]
 mod made;
@@ -31,7 +30,7 @@ const AUDIT_FAILURE: u64 = 0x0010_0000_0000_0000;
 pub(super) fn read(file: File, source: &str, sink: Sink<'_>) -> anyhow::Result<Unread> {
     let is_cut = is_cut(&file)?;
     let damaged = |error: String| {
-        Trouble::new(format!("{source} is damaged: {error}"), "copy it again, or export it again with `wevtutil epl`")
+        Refused::new(format!("{source} is damaged: {error}"), "copy it again, or export it again with `wevtutil epl`")
     };
     let parser = EvtxParser::from_read_seek(file).map_err(|error| damaged(error.to_string()))?;
     let mut parser = parser.with_configuration(ParserSettings::default().indent(false));

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     /// Made after the form that log(1) of macOS 14 writes, not recorded on a Mac.
-    const SAMPLE: &[u8] = include_bytes!("../../../tests/logs/macos.ndjson");
+    const SAMPLE: &[u8] = include_bytes!("../../tests/logs/macos.ndjson");
 
     fn entries(bytes: &[u8]) -> (Vec<LogEvent>, Unread) {
         let mut events = Vec::new();

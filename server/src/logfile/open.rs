@@ -9,7 +9,7 @@ use bzip2::read::MultiBzDecoder;
 use deskside_proto::xz::Xz;
 use flate2::read::MultiGzDecoder;
 
-use super::super::trouble::Trouble;
+use super::Refused;
 
 /// Most bytes that a packed file may become. Why only for these: a plain file is read piece by piece, and is as large as it is.
 const UNPACKED_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -27,7 +27,7 @@ const XZ_DICTIONARY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Who wrote a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// A Windows event log.
     Windows,
     /// macOS' `log show --style ndjson`.
@@ -38,33 +38,35 @@ pub(super) enum Form {
 
 /// A file that stands at its beginning.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) file: File,
-    pub(super) form: Form,
+pub struct Opened {
+    /// The file.
+    pub file: File,
+    /// Who wrote it.
+    pub form: Form,
 }
 
 /// Opens a file of a known form; everything else is refused with what to do about it.
-pub(super) fn open(path: &Path) -> anyhow::Result<Opened> {
+pub fn open(path: &Path) -> anyhow::Result<Opened> {
     let name = path.display();
     let about = std::fs::metadata(path).with_context(|| format!("reading {name}"))?;
     if about.is_dir() {
         let advice = "of a .logarchive: `log show --archive FOLDER --style ndjson > FILE`, then `deskside log FILE`";
-        return Err(Trouble::new(format!("{name} is a folder"), advice).into());
+        return Err(Refused::new(format!("{name} is a folder"), advice).into());
     }
     if !about.is_file() {
-        return Err(Trouble::new(format!("{name} is not a file"), "name a file").into());
+        return Err(Refused::new(format!("{name} is not a file"), "name a file").into());
     }
     let file = File::open(path).with_context(|| format!("reading {name}"))?;
     known(file, &name.to_string())
 }
 
 /// The same of a file that is open, whatever lies behind it.
-pub(super) fn known(mut file: File, name: &str) -> anyhow::Result<Opened> {
+pub fn known(mut file: File, name: &str) -> anyhow::Result<Opened> {
     let begin = head(&mut file)?;
     if [GZIP, XZ, ZSTD, BZIP2].iter().any(|magic| begin.starts_with(magic)) {
         file = unpack(&begin, file, UNPACKED_BYTES_MAX).with_context(|| format!("unpacking {name}"))?;
     }
-    let form = form(&head(&mut file)?).map_err(|(what, advice)| Trouble::new(format!("{name} {what}"), advice))?;
+    let form = form(&head(&mut file)?).map_err(|(what, advice)| Refused::new(format!("{name} {what}"), advice))?;
     Ok(Opened { file, form })
 }
 
@@ -102,7 +104,7 @@ fn unpack(begin: &[u8], packed: impl Read + 'static, bytes_max: u64) -> anyhow::
         bytes += read as u64;
         if bytes > bytes_max {
             let what = format!("it becomes larger than {} MiB", bytes_max / 1024 / 1024);
-            return Err(Trouble::new(what, "unpack it, and cut out the part that matters").into());
+            return Err(Refused::new(what, "unpack it, and cut out the part that matters").into());
         }
         file.write_all(buffer.get(..read).unwrap_or_default())?;
     }

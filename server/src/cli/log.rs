@@ -11,16 +11,7 @@ use prost::Message;
 use super::screen::{self, Line, Screen};
 use super::trouble::Trouble;
 use super::{config, connect, evidence, when};
-use open::{Form, Opened};
-
-mod apple;
-mod lines;
-mod open;
-mod text;
-mod windows;
-
-/// Longest text of one entry; what is longer is cut and marked with its real size.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+use crate::logfile::{self, Form, Opened, Unread};
 
 /// A log of another system, a file or attached to a ticket: a Windows event log (.evtx), macOS' `log show --style ndjson`, or text; packed with gzip, xz, bzip2 or zstd too.
 #[derive(Debug, clap::Args)]
@@ -42,39 +33,16 @@ pub(super) struct Log {
     text: String,
 }
 
-/// Takes entries in the file's order.
-type Sink<'a> = &'a mut dyn FnMut(LogEvent) -> anyhow::Result<()>;
-
-/// What of a file could not be read.
-#[derive(Debug, Default)]
-struct Unread {
-    /// How many entries.
-    entries: u64,
-    /// What was wrong, the first time.
-    reason: String,
-    /// The file ends within an entry or a chunk.
-    is_cut: bool,
-}
-
-impl Unread {
-    fn add(&mut self, reason: impl FnOnce() -> String) {
-        self.entries += 1;
-        if self.reason.is_empty() {
-            self.reason = reason();
-        }
-    }
-}
-
 impl Log {
     pub(super) async fn run(self, home: &Path, screen: Screen) -> anyhow::Result<()> {
         if let Some(id) = self.evidence.clone() {
             let mut desk = connect::open(&config::read(home)?).await?;
             let (item, file) = evidence::download(&mut desk, id, &std::env::temp_dir()).await?;
-            let opened = open::known(File::open(file.path())?, &item.name)?;
+            let opened = logfile::known(File::open(file.path())?, &item.name)?;
             return self.ask(opened, &item.name, screen);
         }
         let path = self.file.as_deref().context("neither a file nor evidence is named")?;
-        self.ask(open::open(path)?, &path.display().to_string(), screen)
+        self.ask(logfile::open(path)?, &path.display().to_string(), screen)
     }
 
     /// Tells the entries that are wanted.
@@ -83,7 +51,7 @@ impl Log {
         let wanted = self.text.to_lowercase();
         let (mut entries, mut told) = (0_u64, 0_u64);
         let form = opened.form;
-        let unread = read(opened, source, &mut |event| {
+        let unread = logfile::read(opened, source, &mut |event| {
             entries += 1;
             if !self.wants(&event, &wanted) {
                 return Ok(());
@@ -111,14 +79,6 @@ impl Log {
     }
 }
 
-fn read(opened: Opened, source: &str, sink: Sink<'_>) -> anyhow::Result<Unread> {
-    match opened.form {
-        Form::Windows => windows::read(opened.file, source, sink),
-        Form::Apple => apple::read(opened.file, source, sink),
-        Form::Text => text::read(opened.file, source, sink),
-    }
-}
-
 /// What could not be read must not look as if it were not there.
 fn complain(unread: &Unread) -> anyhow::Result<()> {
     if unread.entries > 0 {
@@ -133,9 +93,7 @@ fn complain(unread: &Unread) -> anyhow::Result<()> {
 
 fn tell(screen: Screen, schema: &TableSchema, form: Form, event: &LogEvent) -> anyhow::Result<()> {
     let mut meanings = codes::find(&event.message);
-    if form == Form::Apple {
-        meanings.retain(apple::means_the_same);
-    }
+    meanings.retain(|meaning| logfile::means_the_same(form, meaning));
     if screen.json {
         let values = rows::open(schema, &event.encode_to_vec())?;
         let mut shape = show::json(schema, &values);
@@ -163,14 +121,4 @@ fn line(event: &LogEvent) -> Line {
         _ => line,
     };
     line.plain(&event.message)
-}
-
-/// Cuts a message to its bound, and says how long it was.
-fn bounded(mut message: String) -> (String, Option<u64>) {
-    if message.len() <= MESSAGE_BYTES_MAX {
-        return (message, None);
-    }
-    let whole = message.len() as u64;
-    message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
-    (message, Some(whole))
 }
