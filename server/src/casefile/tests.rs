@@ -270,6 +270,7 @@ fn packages_are_told_once_by_the_log_of_what_was_done_with_them() {
 #[test]
 fn a_queue_that_stops_is_told_with_what_changed_in_its_row() {
     let queue = |state: &str, paused_by: &str| Printer {
+        accepting_jobs: true,
         name: "hall".into(),
         state: state.into(),
         paused_by: paused_by.into(),
