@@ -14,6 +14,7 @@ const FILES: &[&str] = &[
     "agent",
     "desk",
     "people",
+    "custody",
     "hardware",
     "storage",
     "devices",

@@ -12,19 +12,20 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tonic::transport::server::Router;
-use tracing::info;
+use tracing::{error, info};
 
 pub use folder::{Folder, Lock};
 
 use crate::{
     case::Cases,
     config::Config,
+    custody::Custody,
     desk::{Desk, Scratch},
     gateway::{self, CutReason, Gateway, GatewayParts, Staging, Switchboard},
     identity::{Authority, ServerTls},
     ingest::Ingest,
     question::Questions,
-    store::{Db, Store},
+    store::{Audit, Db, Store},
     ticket::{HelpDesks, hooks},
 };
 
@@ -86,6 +87,7 @@ pub struct Server {
     folder: Folder,
     switchboard: Switchboard,
     cases: Cases,
+    custody: Custody,
     stop: watch::Sender<bool>,
     listeners: JoinSet<Result<()>>,
     watches: JoinSet<()>,
@@ -121,6 +123,7 @@ impl Server {
             Questions::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), config.questions, folder.scratch());
         let help_desks =
             HelpDesks::new(&config.help_desks, Arc::clone(&store), blobs.clone(), cases.clone(), switchboard.clone())?;
+        let custody = Custody::new(Arc::clone(&store) as Arc<dyn Audit>, Arc::clone(&authority), folder.path());
         let desk = Desk::new(
             Arc::clone(&store),
             blobs.clone(),
@@ -128,7 +131,7 @@ impl Server {
             cases.clone(),
             scratch,
             questions.clone(),
-            help_desks.clone(),
+            (help_desks.clone(), custody.clone()),
         );
 
         let (agents_listener, agents) = listen(config.agents.listen, "agents").await?;
@@ -152,10 +155,12 @@ impl Server {
         watches.spawn(async move { match tls.renew().await {} });
         let (items, lying) = (Arc::clone(&store), blobs.clone());
         watches.spawn(async move { match captures::keep(items, lying, config.retention.captures_days).await {} });
+        let proof = custody.clone();
+        watches.spawn(async move { match proof.keep().await {} });
         watches.spawn(async move { match keeping::keep(store, config.retention).await {} });
         folder.tell(&addresses)?;
         info!(%agents, desk = %desk_address, ca_sha256 = addresses.ca_sha256, "server ready");
-        Ok(Self { addresses, folder, switchboard, cases, stop, listeners, watches, _lock: lock })
+        Ok(Self { addresses, folder, switchboard, cases, custody, stop, listeners, watches, _lock: lock })
     }
 
     /// Where it is to be reached.
@@ -184,6 +189,9 @@ impl Server {
         }
         self.listeners.shutdown().await;
         self.watches.shutdown().await;
+        if let Err(error) = self.custody.keep_head().await {
+            error!(error = format!("{error:#}"), "the custody log's head was not written");
+        }
         self.folder.untell()
     }
 }

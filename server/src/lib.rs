@@ -6,6 +6,7 @@ pub mod case;
 pub mod casefile;
 pub mod cli;
 pub mod config;
+pub mod custody;
 pub mod desk;
 pub mod diagnose;
 pub mod evidence;

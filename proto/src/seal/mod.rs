@@ -30,7 +30,7 @@ use ring::digest::{Context, SHA256, digest};
 
 pub use archive::{Archive, FILES_MAX, Filed};
 pub use bundle::{BUNDLE_SEAL, Sealed, check_bundle, seal_of};
-pub use case::{CASE_SEAL, CUSTODY_HEAD, CUSTODY_LOG, ITEMS, check_case};
+pub use case::{CASE_SEAL, CUSTODY_HEAD, CUSTODY_LOG, ITEMS, check_case, read_head};
 pub use certificate::{DOCUMENT_SIGNING_OID, Trust, fingerprint};
 pub use entry::{Break, Entry, Links};
 pub use envelope::{ENVELOPE_BYTES_MAX, Envelope, PAYLOAD_TYPE, pae};

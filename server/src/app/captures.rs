@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use crate::case::{Asked, Cases, EXPIRES_S};
     use crate::gateway::{StoredUpload, Switchboard, Uploads};
-    use crate::store::{Audit, Db, EvidenceItems, NewTicket, Tickets};
+    use crate::store::{Audit, Db, EvidenceItems, NewTicket, SealSeen, Tickets};
 
     /// A store with a ticket, and a bundle for each probe and outcome.
     struct House {
@@ -120,7 +120,8 @@ mod tests {
                 ..PartOutcome::default()
             });
             let (size, sha256, parts) = (7, "00ff".to_owned(), parts.collect());
-            self.cases.stored(StoredUpload { device, collection, size, sha256, location, parts }).await.unwrap();
+            let seal = SealSeen::Good { statement_sha256: String::new() };
+            self.cases.stored(StoredUpload { device, collection, size, sha256, location, parts, seal }).await.unwrap();
         }
     }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::collection::{Act, Course, Event, PACK_MS};
 use super::*;
 use crate::gateway::{Call, StoredUpload, Uploads, Wanted};
-use crate::store::{Audit, AuditLine, Collections, Db, Devices, EvidenceItems, NewDevice, Tickets, Tokens};
+use crate::store::{Audit, AuditLine, Collections, Db, Devices, EvidenceItems, NewDevice, SealSeen, Tickets, Tokens};
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
@@ -249,6 +249,7 @@ impl Office {
             sha256: "ab".repeat(32),
             location: "7/x.zip".into(),
             parts: vec![part("printers", Outcome::Ok)],
+            seal: SealSeen::Good { statement_sha256: String::new() },
         }
     }
 
@@ -287,7 +288,7 @@ async fn an_escalation_waits_for_a_device_that_is_off_and_attaches_its_evidence(
     let items = office.store.evidence(Some(office.ticket)).await.unwrap();
     let custody = office.store.custody(items[0].id).await.unwrap();
     let what: Vec<&str> = custody.iter().map(|entry| entry.what.as_str()).collect();
-    assert_eq!(what, ["asked", "collected", "stored"]);
+    assert_eq!(what, ["asked", "collected", "stored", "verified"]);
     let story = office.store.ticket_events(office.ticket, 100).await.unwrap();
     let what: Vec<&str> = story.iter().map(|event| event.what.as_str()).collect();
     assert_eq!(what, ["opened", "linked", "escalated", "collection", "evidence", "collection"]);
@@ -390,7 +391,7 @@ async fn an_audit_line_that_was_altered_breaks_the_chain() {
     }
     assert_eq!(office.store.audit_broken_at().await.unwrap(), None);
     let altered = office.store.write(|tx| {
-        tx.execute_batch("DROP TRIGGER audit_is_immutable; UPDATE audit SET who = 'eve' WHERE number = 3")?;
+        tx.execute_batch("DROP TRIGGER custody_log_is_immutable; UPDATE custody_log SET who = 'eve' WHERE number = 3")?;
         Ok(())
     });
     altered.await.unwrap();

@@ -44,7 +44,7 @@ impl Uploads for Cases {
             location: upload.location,
             deleted_ms: 0,
         };
-        if !self.store.evidence_stored(&item, upload.parts.clone(), &device_name).await? {
+        if !self.store.evidence_stored(&item, upload.parts.clone(), &device_name, &upload.seal).await? {
             bail!("collection {} does not wait for it any more", collection.id);
         }
         self.runner.tell(collection.id, Event::Stored { evidence: item.id, parts: upload.parts }).await;

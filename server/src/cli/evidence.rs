@@ -15,8 +15,8 @@ use tempfile::NamedTempFile;
 use super::bundle::{self, Opened};
 use super::connect::Desk;
 use super::screen::{self, Line, Screen};
-use super::shape;
 use super::trouble::Trouble;
+use super::{export, shape};
 
 /// Evidence: list it, get it, open it.
 #[derive(Debug, clap::Subcommand)]
@@ -35,6 +35,14 @@ pub(super) enum Evidence {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Fetch a whole case as one sealed ZIP file: each item as it came, and the ticket's custody; `deskside verify` checks it.
+    Export {
+        /// The ticket's number.
+        ticket: u64,
+        /// Where to put it [default: case-N.zip, here].
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Fetch a bundle, check every part's hash, and print its summary.
     Open {
         /// The item's id, or a beginning of it.
@@ -50,6 +58,7 @@ impl Evidence {
         match self {
             Self::List { ticket } => list(desk, screen, ticket).await,
             Self::Get { id, output } => get(&mut desk, screen, id, output).await,
+            Self::Export { ticket, output } => export::export(&mut desk, screen, ticket, output).await,
             Self::Open { id, output } => open(&mut desk, screen, id, output).await,
         }
     }
@@ -74,6 +83,9 @@ pub(super) fn show(screen: Screen, item: &v1::Evidence) -> io::Result<()> {
     let size = show::bytes(item.size as f64);
     screen.line(Line::default().plain("  ").bold(&item.name).plain(format!("  {size}")).dim(stored))?;
     screen.line(Line::default().dim(format!("    sha256 {}", item.sha256)))?;
+    if let Some(line) = item.custody.iter().find(|line| line.what == "unverified") {
+        screen.line(Line::default().bad(format!("    NOT proven: {}", line.text)))?;
+    }
     if item.deleted_ms != 0 {
         let when = show::time(item.deleted_ms, screen.now_ms);
         return screen

@@ -16,10 +16,12 @@ mod casefile;
 mod collect;
 mod config;
 mod connect;
+mod custody;
 mod decode;
 mod devices;
 mod diff;
 mod evidence;
+mod export;
 mod facts;
 mod log;
 mod login;
@@ -39,6 +41,7 @@ mod sql;
 mod tables;
 mod tickets;
 mod trouble;
+mod verify;
 mod when;
 
 /// Looks at machines, works on tickets, and gathers evidence.
@@ -119,9 +122,15 @@ enum Command {
     Recipes,
     /// Attach a file from elsewhere to a ticket: an exported .evtx, a macOS log, packets, a photo.
     Attach(attach::Attach),
-    /// Evidence: list it, get it, open it.
+    /// Evidence: list it, get it, open it, export a whole case.
     #[command(subcommand)]
     Evidence(evidence::Evidence),
+    /// Whether a bundle or an exported case is what was sealed; without the server.
+    Verify(verify::Verify),
+    /// Who did what with a ticket and its evidence, and whether the log of it holds.
+    Custody(custody::Custody),
+    /// The audit log: every question, view, command and export.
+    Audit(custody::Audit),
 }
 
 pub use query::of_release as queries;
@@ -145,6 +154,8 @@ async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
     let command = match arguments.command {
         Command::Login(login) => return login.run(&folder, screen).await,
         Command::Decode(decode) => return decode.run(screen),
+        Command::Verify(verify) => return verify.run(&folder, screen),
+        Command::Custody(custody) => return custody.run(&folder, screen).await,
         Command::Log(log) => return log.run(&folder, screen).await,
         Command::Sql(sql) => return sql.run(&folder, screen).await,
         Command::Shell(shell) => return shell.run(&folder, screen).await,
@@ -160,6 +171,8 @@ impl Command {
     async fn run(self, desk: Desk, screen: Screen) -> anyhow::Result<()> {
         match self {
             Self::Login(_)
+            | Self::Verify(_)
+            | Self::Custody(_)
             | Self::Technician(_)
             | Self::Decode(_)
             | Self::Log(_)
@@ -185,6 +198,7 @@ impl Command {
             Self::Recipes => collect::recipes(desk, screen).await,
             Self::Attach(attach) => attach.run(desk, screen).await,
             Self::Evidence(evidence) => evidence.run(desk, screen).await,
+            Self::Audit(audit) => audit.run(desk, screen).await,
             Self::Diff(diff) => diff.run(desk, screen).await,
             Self::Questions(questions) => questions.run(desk, screen).await,
         }

@@ -54,6 +54,9 @@ pub(super) const ACCESS: &[(&str, Takes)] = &[
     ("FindTicket", VIEWER),
     ("ListOutbox", VIEWER),
     ("ChangeOutbox", TECHNICIAN),
+    ("GetCustody", TECHNICIAN),
+    ("ListAudit", ADMIN),
+    ("ExportCase", TECHNICIAN),
 ];
 
 /// What a call takes; nothing where it is not known.

@@ -18,6 +18,7 @@ use tonic::codegen::{BoxFuture as Answering, Service, http};
 use tonic::server::NamedService;
 
 use super::Desk;
+use crate::gateway::LineEnd;
 
 /// Between two looks at whether one who has something open is still let in.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -52,7 +53,9 @@ impl Service<http::Request<Body>> for Admission {
         let (desk, mut service) = (self.desk.clone(), self.service.clone());
         Box::pin(async move {
             let call = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-            let caller = match desk.admit(&call, request.headers()).await {
+            let peer =
+                request.extensions().get::<LineEnd>().map(|end| end.address.ip().to_string()).unwrap_or_default();
+            let caller = match desk.admit(&call, &peer, request.headers()).await {
                 Ok(caller) => caller,
                 Err(status) => return Ok(status.into_http()),
             };

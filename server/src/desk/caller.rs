@@ -38,6 +38,8 @@ pub(super) struct Caller {
     pub(super) credential: String,
     pub(super) is_session: bool,
     pub(super) expires_ms: i64,
+    /// Where the call is from.
+    pub(super) peer: String,
 }
 
 /// By the SHA-256 of a token: the hash that it was found to be of, and when.
@@ -94,7 +96,7 @@ pub(super) struct Deed {
 
 impl Desk {
     /// The technician who makes this call, if they may.
-    pub(super) async fn admit(&self, call: &str, headers: &HeaderMap) -> Result<Caller, Status> {
+    pub(super) async fn admit(&self, call: &str, peer: &str, headers: &HeaderMap) -> Result<Caller, Status> {
         let Some(takes) = access::takes(call) else {
             return Err(Status::unimplemented(format!("this server does not know {call}; upgrade it")));
         };
@@ -109,6 +111,7 @@ impl Desk {
             credential: credential.id,
             is_session: credential.is_session,
             expires_ms: credential.expires_ms,
+            peer: peer.to_owned(),
         };
         let Takes::Role(least) = takes;
         self.must_be(&caller, least, call).await?;
@@ -164,6 +167,8 @@ impl Desk {
         let line = AuditLine {
             at_ms: now_ms(),
             who: caller.name.clone(),
+            role: caller.role.to_string(),
+            peer: caller.peer.clone(),
             what: deed.what.to_owned(),
             device: deed.device.map(|device| device.to_string()).unwrap_or_default(),
             ticket: deed.ticket,

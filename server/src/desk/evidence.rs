@@ -9,11 +9,11 @@ use futures_util::{Stream, StreamExt, stream};
 use prost::bytes::Bytes;
 use tonic::Status;
 
-use super::caller::{Caller, Deed};
+use super::caller::Caller;
 use super::refusal::{self, internal};
 use super::{Desk, words};
 use crate::case::{event, now_ms};
-use crate::store::{CustodyEntry, EvidenceItem, TicketChange};
+use crate::store::{AuditLine, EvidenceItem, TicketChange};
 
 /// Items of one list.
 const ITEMS_MAX: usize = 1_000;
@@ -47,21 +47,8 @@ impl Desk {
             return Err(refusal::deleted(&item.name, item.deleted_ms));
         }
         let bytes = self.blobs.get(&item.location).await.map_err(internal)?;
-        let deed = Deed {
-            what: "export",
-            device: item.device,
-            ticket: item.ticket,
-            text: format!("{} ({})", item.name, item.id),
-        };
-        self.audit(caller, deed).await?;
         let now_ms = now_ms();
-        let entry = CustodyEntry {
-            at_ms: now_ms,
-            who: caller.name.clone(),
-            what: "exported".into(),
-            text: "a copy was handed out".into(),
-        };
-        self.store.add_custody(item.id, entry).await.map_err(internal)?;
+        self.exported(caller, &item, "a copy was handed out").await?;
         let viewed = event(now_ms, &caller.name, "viewed", format!("took a copy of {}", item.name));
         let change = TicketChange { events: vec![viewed], ..TicketChange::default() };
         self.cases.change(item.ticket, &caller.name, change, Vec::new()).await.map_err(internal)?;
@@ -71,6 +58,20 @@ impl Desk {
         };
         let chunks = bytes.flat_map(|piece| stream::iter(split(piece)));
         Ok(Box::pin(stream::iter([Ok(head)]).chain(chunks)))
+    }
+
+    /// Writes down that an item leaves.
+    pub(super) async fn exported(&self, caller: &Caller, item: &EvidenceItem, words: &str) -> Result<(), Status> {
+        let line = AuditLine {
+            at_ms: now_ms(),
+            who: caller.name.clone(),
+            role: caller.role.to_string(),
+            peer: caller.peer.clone(),
+            what: "exported".into(),
+            text: words.to_owned(),
+            ..AuditLine::default()
+        };
+        self.store.add_custody_of(item.id, line).await.map_err(internal)
     }
 
     async fn item(&self, id: &str) -> Result<EvidenceItem, Status> {

@@ -7,7 +7,9 @@ mod attaching;
 mod caller;
 mod casefile;
 mod collecting;
+mod custody;
 mod evidence;
+mod exporting;
 mod help_desks;
 mod known;
 mod logging;
@@ -30,6 +32,7 @@ use deskside_proto::v1::desk_server::DeskServer;
 use crate::blobs::Blobs;
 use crate::case::{Cases, words};
 use crate::casefile::CaseFiles;
+use crate::custody::Custody;
 use crate::gateway::Switchboard;
 use crate::question::Questions;
 use crate::store::Store;
@@ -53,6 +56,7 @@ pub struct Desk {
     questions: Questions,
     case_files: CaseFiles,
     help_desks: HelpDesks,
+    custody: Custody,
     counts: Counts,
     verified: Verified,
 }
@@ -66,7 +70,7 @@ impl Desk {
         cases: Cases,
         scratch: Scratch,
         questions: Questions,
-        help_desks: HelpDesks,
+        (help_desks, custody): (HelpDesks, Custody),
     ) -> Self {
         let case_files = CaseFiles::new(Arc::clone(&store), questions.clone(), switchboard.clone());
         Self {
@@ -78,6 +82,7 @@ impl Desk {
             questions,
             case_files,
             help_desks,
+            custody,
             counts: Counts::default(),
             verified: Verified::default(),
         }

@@ -4,21 +4,23 @@ use deskside_proto::v1::desk_server::Desk as Contract;
 use deskside_proto::v1::{
     AddTechnicianRequest, AskRequest, AttachChunk, AttachReply, CancelCollectionRequest, CancelQuestionRequest, Case,
     CaseFileReply, CaseFileRequest, Catalogue, ChangeOutboxRequest, CollectRequest, Collection, CompareRequest,
-    Comparison, FindTicketRequest, GetCaseRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest,
-    ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest, ListOutboxReply, ListOutboxRequest,
-    ListQuestionsReply, ListQuestionsRequest, ListRecipesReply, ListRecipesRequest, ListSignaturesReply,
-    ListSignaturesRequest, ListTablesRequest, ListTechniciansReply, ListTechniciansRequest, ListTicketsReply,
-    ListTicketsRequest, LogsRequest, NewTicketRequest, OutboxEntry, PersonalToken, QueryRequest, Question,
-    RenewOwnTokenRequest, RenewTechnicianRequest, RevokeTechnicianReply, RevokeTechnicianRequest, RunProbeRequest,
-    ShowReply, ShowRequest, TailRequest, Ticket, UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply,
-    WhoAmIRequest,
+    Comparison, ExportCaseRequest, FindTicketRequest, GetCaseRequest, GetCustodyRequest, GetDeviceReply,
+    GetDeviceRequest, GetEvidenceRequest, ListAuditRequest, ListDevicesReply, ListDevicesRequest, ListEvidenceReply,
+    ListEvidenceRequest, ListOutboxReply, ListOutboxRequest, ListQuestionsReply, ListQuestionsRequest,
+    ListRecipesReply, ListRecipesRequest, ListSignaturesReply, ListSignaturesRequest, ListTablesRequest,
+    ListTechniciansReply, ListTechniciansRequest, ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest,
+    OutboxEntry, PersonalToken, QueryRequest, Question, RenewOwnTokenRequest, RenewTechnicianRequest,
+    RevokeTechnicianReply, RevokeTechnicianRequest, RunProbeRequest, ShowReply, ShowRequest, TailRequest, Ticket,
+    UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply, WhoAmIRequest,
 };
 use tonic::{Request, Response, Status, Streaming};
 
 use super::asking::AnswerStream;
 use super::caller::Deed;
 use super::collecting::CollectionStream;
+use super::custody::CustodyStream;
 use super::evidence::ChunkStream;
+use super::exporting::ExportStream;
 use super::querying::PartStream;
 use super::refusal::internal;
 use super::{Desk, words};
@@ -36,6 +38,9 @@ impl Contract for Desk {
     type AttendStream = CollectionStream;
     type GetEvidenceStream = ChunkStream;
     type QueryStream = PartStream;
+    type GetCustodyStream = CustodyStream;
+    type ListAuditStream = CustodyStream;
+    type ExportCaseStream = ExportStream;
 
     async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answered<WhoAmIReply> {
         let caller = Self::caller(&request)?;
@@ -216,5 +221,20 @@ impl Contract for Desk {
     async fn change_outbox(&self, request: Request<ChangeOutboxRequest>) -> Answered<OutboxEntry> {
         let caller = Self::caller(&request)?;
         Ok(Response::new(self.outbox_changed(&caller, request.into_inner()).await?))
+    }
+
+    async fn get_custody(&self, request: Request<GetCustodyRequest>) -> Answered<CustodyStream> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.custody_of(&caller, request.into_inner().ticket).await?))
+    }
+
+    async fn list_audit(&self, request: Request<ListAuditRequest>) -> Answered<CustodyStream> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.audit_shown(&caller, request.into_inner()).await?))
+    }
+
+    async fn export_case(&self, request: Request<ExportCaseRequest>) -> Answered<ExportStream> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.export_case_of(&caller, request.into_inner().ticket).await?))
     }
 }

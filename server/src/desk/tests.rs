@@ -24,12 +24,14 @@ use super::{Desk, Scratch};
 use crate::blobs::Blobs;
 use crate::case::{Cases, now_ms};
 use crate::config;
+use crate::custody::Custody;
 use crate::gateway::{Call, StoredUpload, Switchboard, Uploads};
+use crate::identity::Authority;
 use crate::identity::personal::{self, Kept};
 use crate::question::Questions;
 use crate::store::{
     Arrival, Audit, Collections, Db, Devices, EvidenceItems, Greeting, NewCredential, NewDevice, NewTechnician,
-    NewToken, Readings, Role, Store, Technicians, Tokens,
+    NewToken, Readings, Role, SealSeen, Store, Technicians, Tokens,
 };
 use crate::ticket::HelpDesks;
 
@@ -75,7 +77,10 @@ impl House {
         tokio::spawn(questions.clone().keep_asking());
         let (rooms, seats) = (cases.clone(), switchboard.clone());
         let help_desks = HelpDesks::new(&[], Arc::clone(&shared), blobs.clone(), rooms, seats).unwrap();
-        let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone(), scratch, questions, help_desks);
+        let authority = Arc::new(Authority::open(folder.path()).unwrap());
+        let custody = Custody::new(store.clone(), authority, folder.path());
+        let rooms = (help_desks, custody);
+        let desk = Desk::new(shared, blobs, switchboard.clone(), cases.clone(), scratch, questions, rooms);
         let (known, desk) = (desk.clone(), desk);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -135,6 +140,7 @@ impl House {
             sha256: data_encoding::HEXLOWER.encode(digest(&SHA256, bytes).as_ref()),
             location: "1/a.zip".into(),
             parts: vec![part],
+            seal: SealSeen::Good { statement_sha256: String::new() },
         };
         self.cases.stored(upload).await.unwrap();
     }
@@ -369,7 +375,7 @@ async fn an_escalated_ticket_gets_its_evidence_and_hands_it_out() {
     assert_eq!(got, bytes);
     let audit = house.store.audit(100).await.unwrap();
     let deeds: Vec<&str> = audit.iter().map(|line| line.what.as_str()).collect();
-    assert_eq!(deeds, ["ticket", "ticket", "view", "view", "export"]);
+    assert_eq!(deeds, ["ticket", "ticket", "asked", "view", "collected", "stored", "verified", "view", "exported"]);
     assert_eq!(house.store.audit_broken_at().await.unwrap(), None);
 }
 

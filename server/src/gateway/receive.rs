@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
+use deskside_proto::seal::{self, Trust};
 use deskside_proto::v1::{UploadBegin, UploadChunk, UploadState, upload_chunk};
 use tokio::{
     fs::{self, File, OpenOptions},
@@ -16,11 +17,12 @@ use tokio::{
     sync::{Semaphore, mpsc, watch},
 };
 use tonic::{Status, Streaming};
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{GatewayParts, StoredUpload, Wanted, service::unavailable};
 use crate::blobs::Blobs;
+use crate::store::SealSeen;
 
 /// How long the next piece may take.
 const CHUNK_TIME: Duration = Duration::from_mins(1);
@@ -131,6 +133,7 @@ pub(super) async fn receive(
             return Err(spoil(device, parts, &announced, reason).await);
         }
         take(device, parts, &announced, &file, &mut chunks, states).await?;
+        let seal = sealed((device, collection), parts, &file).await?;
         let location = format!("evidence/{ticket}/{collection}.zip");
         parts.staging.blobs.put_file(&location, &file).await.map_err(unavailable)?;
         let upload = StoredUpload {
@@ -140,6 +143,7 @@ pub(super) async fn receive(
             sha256: announced.sha256.clone(),
             location,
             parts: announced.begin.parts.clone(),
+            seal,
         };
         parts.uploads.stored(upload).await.map_err(unavailable)?;
         fs::remove_file(&file).await.map_err(disk)?;
@@ -234,6 +238,31 @@ async fn spoil(device: Uuid, parts: &GatewayParts, announced: &Announced, reason
         Ok(()) => Status::data_loss(reason),
         Err(error) => unavailable(error),
     }
+}
+
+/// What the seal of a bundle comes to: it must be whole, and by the device that sent it, for the collection that it answers.
+async fn sealed((device, collection): (Uuid, Uuid), parts: &GatewayParts, path: &Path) -> Result<SealSeen, Status> {
+    let (path, trust) = (path.to_owned(), Trust::certificate(parts.authority.certificate()));
+    let look = move || -> std::io::Result<SealSeen> {
+        let file = std::io::BufReader::with_capacity(HASH_BYTES, std::fs::File::open(path)?);
+        let (report, sealed) = seal::check_bundle(file, &trust, jiff::Timestamp::now().as_millisecond());
+        let Some(sealed) = sealed else {
+            return Ok(SealSeen::Bad(report.wrong().unwrap_or("it has none").to_owned()));
+        };
+        let said = sealed.bundle;
+        if said.device.id != device.to_string() {
+            return Ok(SealSeen::Bad(format!("it is sealed by another device, {}", said.device.id)));
+        }
+        if said.collection != collection.to_string() {
+            return Ok(SealSeen::Bad(format!("it is sealed for another collection, {}", said.collection)));
+        }
+        Ok(SealSeen::Good { statement_sha256: sealed.statement_sha256 })
+    };
+    let seen = tokio::task::spawn_blocking(look).await.map_err(|error| unavailable(error.into()))?.map_err(disk)?;
+    if let SealSeen::Bad(why) = &seen {
+        warn!(%device, %collection, why, "evidence is not proven");
+    }
+    Ok(seen)
 }
 
 async fn next(chunks: &mut Streaming<UploadChunk>) -> Result<Option<upload_chunk::Kind>, Status> {

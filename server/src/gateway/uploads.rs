@@ -5,6 +5,8 @@ use async_trait::async_trait;
 use deskside_proto::v1::PartOutcome;
 use uuid::Uuid;
 
+use crate::store::SealSeen;
+
 /// Whether an upload is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -34,6 +36,8 @@ pub struct StoredUpload {
     pub location: String,
     /// Parts and their outcome, as the device says.
     pub parts: Vec<PartOutcome>,
+    /// What its seal came to.
+    pub seal: SealSeen,
 }
 
 /// The collections, as the gateway sees them.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+use deskside_proto::seal::DOCUMENT_SIGNING_OID;
 use deskside_proto::v1::{Policy, SignedPolicy};
 use deskside_proto::{POLICY_SIGNED, SERVER_NAME};
 use prost::Message;
@@ -115,6 +116,15 @@ impl Authority {
         let policy = Policy { issued_ms: now_ms, ..policy }.encode_to_vec();
         let signature = self.issuer.key().sign(&[POLICY_SIGNED, &policy].concat()).context("signing the policy")?;
         Ok(SignedPolicy { policy, signature })
+    }
+
+    /// A key for seals (PKCS #8, DER) and its certificate (DER).
+    pub fn sign_custody(&self, now: SystemTime, lifetime: Duration) -> Result<(Vec<u8>, Vec<u8>)> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = params("Deskside custody", now, lifetime);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(DOCUMENT_SIGNING_OID.to_vec())];
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok((key.serialize_der(), certificate.der().to_vec()))
     }
 
     /// A key and certificate for the server itself, with the authority's behind it, so that the first contact can check it.

@@ -99,6 +99,18 @@ pub struct Collection {
     pub why: String,
 }
 
+/// What the seal of a bundle came to when it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealSeen {
+    /// It holds.
+    Good {
+        /// SHA-256 of its statement, lower-case hex.
+        statement_sha256: String,
+    },
+    /// It does not hold, or is not there, and why.
+    Bad(String),
+}
+
 /// The collections.
 #[async_trait]
 pub trait Collections: Send + Sync {
@@ -117,7 +129,13 @@ pub trait Collections: Send + Sync {
     async fn save_collection(&self, collection: &Collection, event: Option<TicketEvent>) -> Result<()>;
 
     /// An upload is whole, checked and in the object store: keeps the item, its custody, the parts, the link to the collection and the
-    /// ticket's line in one transaction. Answers false, and keeps nothing, where
+    /// ticket's line in one transaction, and what its seal came to. Answers false, and keeps nothing, where
     /// the collection has ended or has its evidence already.
-    async fn evidence_stored(&self, item: &EvidenceItem, parts: Vec<PartOutcome>, device_name: &str) -> Result<bool>;
+    async fn evidence_stored(
+        &self,
+        item: &EvidenceItem,
+        parts: Vec<PartOutcome>,
+        device_name: &str,
+        seal: &SealSeen,
+    ) -> Result<bool>;
 }

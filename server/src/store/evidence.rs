@@ -4,7 +4,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::TicketEvent;
+use super::{AuditLine, TicketEvent};
 
 /// An immutable item attached to a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -38,7 +38,7 @@ pub struct CustodyEntry {
     pub at_ms: i64,
     /// Who: a technician's name, a device's, "server", or "retention".
     pub who: String,
-    /// asked, consent, collected, attached, stored, viewed, exported, deleted.
+    /// asked, consent, collected, attached, stored, verified, unverified, viewed, exported, deleted.
     pub what: String,
     /// The words.
     pub text: String,
@@ -73,6 +73,9 @@ pub trait EvidenceItems: Send + Sync {
 
     /// Adds a line to an item's custody; lines are never changed or taken away.
     async fn add_custody(&self, id: Uuid, entry: CustodyEntry) -> Result<()>;
+
+    /// The same, with all that is known of the one who did it; device, ticket, item and hash are the item's.
+    async fn add_custody_of(&self, id: Uuid, line: AuditLine) -> Result<()>;
 
     /// Items that were stored before then, are there still, and of whose collection one of these probes was asked; oldest first.
     async fn evidence_of_probes(&self, probes: &[&str], before_ms: i64) -> Result<Vec<EvidenceItem>>;

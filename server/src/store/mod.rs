@@ -13,8 +13,8 @@ mod technicians;
 mod tickets;
 mod tokens;
 
-pub use audit::{Audit, AuditLine};
-pub use collections::{Collection, CollectionState, Collections};
+pub use audit::{Audit, AuditCheck, AuditFilter, AuditLine};
+pub use collections::{Collection, CollectionState, Collections, SealSeen};
 pub use devices::{Device, Devices, Enrolment, Greeting, NewDevice};
 pub use evidence::{Attachment, CustodyEntry, EvidenceItem, EvidenceItems};
 pub use help_desks::{ForeignTicket, HelpDesks, OutboxItem, OutboxKind, OutboxState};

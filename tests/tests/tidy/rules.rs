@@ -28,8 +28,8 @@ pub(crate) const CORRIDORS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "logfile", "config", "store", "blobs", "identity", "ingest", "gateway", "diagnose", "case", "evidence",
-            "question", "casefile", "ticket", "desk", "app",
+            "logfile", "config", "store", "blobs", "identity", "ingest", "gateway", "custody", "diagnose", "case",
+            "evidence", "question", "casefile", "ticket", "desk", "app",
         ],
     ),
 ];

@@ -7,7 +7,9 @@ use deskside_server::{
     app::Folder,
     config::{self, Config},
     identity::{Authority, Secret, hash, personal},
-    store::{Audit, AuditLine, Db, Devices, NewCredential, NewTechnician, NewToken, Role, Technicians, Tokens},
+    store::{
+        Audit, AuditFilter, AuditLine, Db, Devices, NewCredential, NewTechnician, NewToken, Role, Technicians, Tokens,
+    },
 };
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde_json::json;
@@ -265,9 +267,9 @@ pub(crate) async fn technician(place: &Place, config: &Config, command: Technici
     Ok(())
 }
 
-pub(crate) async fn audit(place: &Place, last: u32) -> Result<()> {
+pub(crate) async fn audit(place: &Place, wanted: AuditFilter, last: u32) -> Result<()> {
     let db = Db::open(&Folder::open(place.data.clone())?.store())?;
-    let lines = db.audit(last).await?;
+    let lines = db.audit_of(wanted, last, true).await?;
     if place.json {
         screen::json(&lines)?;
     } else {

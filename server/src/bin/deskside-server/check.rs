@@ -8,13 +8,13 @@ use deskside_server::{
     app::Folder,
     config::Config,
     identity::Authority,
-    store::{Audit, Db, Devices},
+    store::{Db, Devices},
     ticket,
 };
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Place, screen};
+use super::{Place, custody, screen};
 
 /// One thing that was looked at.
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ async fn looks(place: &Place, config: &Config) -> Vec<Look> {
         look("data folder", Ok(format!("{}; {running}", place.data.display()))),
         look("authority", authority(&folder)),
         look("store", store(&folder).await),
-        look("audit log", audit(&folder).await),
+        look("custody log", audit(&folder).await),
         look("evidence", evidence(&folder, config).await),
     ];
     for desk in &config.help_desks {
@@ -87,12 +87,11 @@ async fn store(folder: &Folder) -> Result<String> {
 }
 
 async fn audit(folder: &Folder) -> Result<String> {
-    if let Some(number) = Db::open(&folder.store())?.audit_broken_at().await? {
-        anyhow::bail!(
-            "line {number} does not follow from the one before: the log was altered; compare it with a backup"
-        );
+    let look = custody::look(folder).await?;
+    if let Some(wrong) = look.wrong.first() {
+        anyhow::bail!("{wrong}; compare it with a backup");
     }
-    Ok("its chain of hashes is whole".into())
+    Ok(custody::words(&look))
 }
 
 async fn evidence(folder: &Folder, config: &Config) -> Result<String> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod check;
+mod custody;
 mod screen;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use deskside_server::{
     app::{Options, Server},
     config::Config,
+    store::AuditFilter,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -67,7 +69,19 @@ enum Command {
         /// The newest lines.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         last: u32,
+        /// Only this person's, device's or part of the server's.
+        #[arg(long, default_value = "")]
+        who: String,
+        /// Only this kind.
+        #[arg(long, default_value = "")]
+        what: String,
+        /// Only this ticket's.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        ticket: u64,
     },
+    /// The custody log, of which the audit log is a part.
+    #[command(subcommand)]
+    Custody(custody::Command),
     /// Prints the effective configuration, and whether the data folder is sound.
     Check,
 }
@@ -99,7 +113,11 @@ async fn act(cli: Cli) -> Result<ExitCode> {
         Command::Token(command) => admin::token(&place, &config, command).await?,
         Command::Device(command) => admin::device(&place, command).await?,
         Command::Technician(command) => admin::technician(&place, &config, command).await?,
-        Command::Audit { last } => admin::audit(&place, last).await?,
+        Command::Audit { last, who, what, ticket } => {
+            let wanted = AuditFilter { who, what, ticket, ..AuditFilter::default() };
+            admin::audit(&place, wanted, last).await?;
+        }
+        Command::Custody(command) => return custody::custody(&place, command).await,
         Command::Check => return check::check(&place, &config).await,
     }
     Ok(ExitCode::SUCCESS)

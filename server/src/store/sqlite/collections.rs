@@ -7,8 +7,10 @@ use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
-use super::{Db, evidence, tickets, uuid};
-use crate::store::{Collection, CollectionState, Collections, CustodyEntry, EvidenceItem, TicketEvent};
+use super::{Db, audit, evidence, tickets, uuid};
+use crate::store::{
+    AuditLine, Collection, CollectionState, Collections, CustodyEntry, EvidenceItem, SealSeen, TicketEvent,
+};
 
 const SELECT: &str = "SELECT id, ticket, device, state, note, recipe, tables, from_ms, to_ms, asked_ms, expires_ms, \
      ended_ms, asked_by, attempts, parts, evidence, probes, planned_ms, why FROM collection";
@@ -66,8 +68,14 @@ impl Collections for Db {
         .await
     }
 
-    async fn evidence_stored(&self, item: &EvidenceItem, parts: Vec<PartOutcome>, device_name: &str) -> Result<bool> {
-        let (item, device_name) = (item.clone(), device_name.to_owned());
+    async fn evidence_stored(
+        &self,
+        item: &EvidenceItem,
+        parts: Vec<PartOutcome>,
+        device_name: &str,
+        seal: &SealSeen,
+    ) -> Result<bool> {
+        let (item, device_name, seal) = (item.clone(), device_name.to_owned(), seal.clone());
         self.write(move |tx| {
             let collection = item.collection.context("an item that was stored answers a collection")?;
             let Some(asked) = one(tx, collection)? else { return Ok(false) };
@@ -75,7 +83,9 @@ impl Collections for Db {
                 return Ok(false);
             }
             evidence::insert(tx, &item)?;
-            for entry in custody(&asked, &item, &device_name) {
+            let (first, then) = custody(&asked, &item, &device_name, &seal);
+            evidence::insert_line(tx, item.id, &first)?;
+            for entry in then {
                 evidence::insert_custody(tx, item.id, &entry)?;
             }
             tx.execute(
@@ -85,6 +95,11 @@ impl Collections for Db {
             let text = format!("{} ({} bytes, SHA-256 {})", item.name, item.size, item.sha256);
             let event = TicketEvent { at_ms: item.stored_ms, who: device_name, what: "evidence".into(), text };
             tickets::insert_event(tx, item.ticket, &event)?;
+            if let SealSeen::Bad(why) = &seal {
+                let text = format!("{} is kept, but not proven to be what the device packed: {why}", item.name);
+                let (who, what) = ("server".into(), "unverified".into());
+                tickets::insert_event(tx, item.ticket, &TicketEvent { at_ms: item.stored_ms, who, what, text })?;
+            }
             Ok(true)
         })
         .await
@@ -119,18 +134,44 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &Collection) -> Result<()> {
             new.why,
         ],
     )?;
-    Ok(())
+    let by_hand = || [new.tables.as_slice(), new.probes.as_slice()].concat().join(" ");
+    let words = if new.recipe.is_empty() { by_hand() } else { format!("recipe {}", new.recipe) };
+    audit::insert(
+        tx,
+        AuditLine {
+            at_ms: new.asked_ms,
+            who: new.asked_by.clone(),
+            what: "asked".into(),
+            device: new.device.to_string(),
+            ticket: new.ticket,
+            text: format!("collection {}: {words}", new.id),
+            ..AuditLine::default()
+        },
+    )
 }
 
-/// How an item came to be, in the words of its custody.
-fn custody(asked: &Collection, item: &EvidenceItem, device_name: &str) -> [CustodyEntry; 3] {
+/// How an item came to be, in the words of its custody. Why the first apart: the custody log has it since it was asked.
+fn custody(
+    asked: &Collection,
+    item: &EvidenceItem,
+    device_name: &str,
+    seal: &SealSeen,
+) -> (CustodyEntry, [CustodyEntry; 3]) {
     let entry =
         |at_ms, who: &str, what: &str, text: String| CustodyEntry { at_ms, who: who.into(), what: what.into(), text };
-    [
-        entry(asked.asked_ms, &asked.asked_by, "asked", format!("for ticket {}", asked.ticket)),
+    let (seen, words) = match seal {
+        SealSeen::Good { statement_sha256 } => {
+            ("verified", format!("the device's seal holds; SHA-256 of its statement {statement_sha256}"))
+        }
+        SealSeen::Bad(why) => ("unverified", format!("the device's seal does not hold: {why}")),
+    };
+    let first = entry(asked.asked_ms, &asked.asked_by, "asked", format!("for ticket {}", asked.ticket));
+    let then = [
         entry(item.stored_ms, device_name, "collected", format!("by device {}", asked.device)),
         entry(item.stored_ms, "server", "stored", format!("at {}, SHA-256 {}", item.location, item.sha256)),
-    ]
+        entry(item.stored_ms, "server", seen, words),
+    ];
+    (first, then)
 }
 
 fn encoded(parts: Vec<PartOutcome>) -> Vec<u8> {

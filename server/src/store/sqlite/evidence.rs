@@ -81,6 +81,15 @@ impl EvidenceItems for Db {
         self.write(move |tx| insert_custody(tx, id, &entry)).await
     }
 
+    async fn add_custody_of(&self, id: Uuid, line: AuditLine) -> Result<()> {
+        self.write(move |tx| {
+            let (who, what, text) = (line.who.clone(), line.what.clone(), line.text.clone());
+            insert_line(tx, id, &CustodyEntry { at_ms: line.at_ms, who, what, text })?;
+            log(tx, id, line)
+        })
+        .await
+    }
+
     async fn evidence_of_probes(&self, probes: &[&str], before_ms: i64) -> Result<Vec<EvidenceItem>> {
         // A probe stands first on a line of its own, its arguments behind a blank.
         let asked = "instr(char(10) || replace(probes, char(10), ' ' || char(10)) || ' ', char(10) || ?1 || ' ') > 0";
@@ -110,9 +119,7 @@ impl EvidenceItems for Db {
             let entry = CustodyEntry { at_ms, who: who.clone(), what: verb.clone(), text: text.clone() };
             insert_custody(tx, item.id, &entry)?;
             let event = TicketEvent { at_ms, who: who.clone(), what: verb.clone(), text: text.clone() };
-            tickets::insert_event(tx, item.ticket, &event)?;
-            let (device, ticket) = (item.device.map(|id| id.to_string()).unwrap_or_default(), item.ticket);
-            audit::insert(tx, AuditLine { at_ms, who, what: verb, device, ticket, text, ..AuditLine::default() })
+            tickets::insert_event(tx, item.ticket, &event)
         })
         .await
     }
@@ -146,8 +153,24 @@ fn same(tx: &Transaction<'_>, item: &EvidenceItem) -> Result<Option<EvidenceItem
     Ok(statement.query_row(params![item.ticket.cast_signed(), item.sha256], read).optional()?)
 }
 
-/// Writes a line of custody.
+/// Writes a line of custody, and the entry of the custody log that vouches for it.
 pub(super) fn insert_custody(tx: &Transaction<'_>, id: Uuid, entry: &CustodyEntry) -> Result<()> {
+    insert_line(tx, id, entry)?;
+    let (at_ms, who, what, text) = (entry.at_ms, entry.who.clone(), entry.what.clone(), entry.text.clone());
+    log(tx, id, AuditLine { at_ms, who, what, text, ..AuditLine::default() })
+}
+
+/// Writes an entry of the custody log about an item, with what is known of it.
+fn log(tx: &Transaction<'_>, id: Uuid, line: AuditLine) -> Result<()> {
+    let mut statement = tx.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+    let item = statement.query_row([id.to_string()], read)?;
+    let device = item.device.map(|id| id.to_string()).unwrap_or_default();
+    let (ticket, evidence, sha256) = (item.ticket, id.to_string(), item.sha256);
+    audit::insert(tx, AuditLine { device, ticket, evidence, sha256, ..line })
+}
+
+/// Writes a line of custody alone: what it tells of is in the custody log already.
+pub(super) fn insert_line(tx: &Transaction<'_>, id: Uuid, entry: &CustodyEntry) -> Result<()> {
     tx.execute(
         "INSERT INTO custody (evidence, at_ms, who, what, words) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![id.to_string(), entry.at_ms, entry.who, entry.what, entry.text],

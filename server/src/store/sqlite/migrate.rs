@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::arriving;
+use super::{arriving, audit};
 
 /// The steps. A step that was released is never edited; a new one takes the next free number.
 const STEPS: &[(u32, &str)] = &[
@@ -22,10 +22,14 @@ const STEPS: &[(u32, &str)] = &[
     (11, include_str!("migrations/0011_personal.sql")),
     (12, include_str!("migrations/0012_planned.sql")),
     (13, include_str!("migrations/0013_help_desks.sql")),
+    (14, include_str!("migrations/0014_custody_log.sql")),
 ];
 
 /// The step after whose text the readings of before are moved over. Why in the same transaction: a store is of one form or of the other.
 const BLOCKS: u32 = 9;
+
+/// The step after whose text the audit log of before is moved over.
+const CUSTODY_LOG: u32 = 14;
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
     migrate_to(connection, u32::MAX)
@@ -48,6 +52,9 @@ pub(super) fn migrate_to(connection: &mut Connection, last: u32) -> Result<()> {
         transaction.execute_batch(sql).with_context(|| format!("migration {number}"))?;
         if *number == BLOCKS {
             arriving::move_batches(&transaction).context("moving readings over to blocks")?;
+        }
+        if *number == CUSTODY_LOG {
+            audit::move_log(&transaction).context("moving the audit log over to the custody log")?;
         }
         transaction.execute("INSERT INTO migration VALUES (?1)", [number])?;
     }
