@@ -3,6 +3,7 @@
 pub mod asker;
 pub mod chrony;
 pub mod cups;
+pub mod desks;
 pub mod dhcp;
 pub mod disk;
 pub mod initramfs;
