@@ -113,6 +113,9 @@ impl LogFile {
         log.open_at_path();
         if log.open.as_mut().is_some_and(|open| open.is(&id, offset)) {
             log.restart(offset);
+            if id.mark_bytes == 0 {
+                log.queue_missed();
+            }
             return (log, None);
         }
         let sought = rotated::find(&log.path, &log.patterns, &id, offset);
@@ -210,13 +213,19 @@ impl LogFile {
             }
         };
         // Why after reading: a file that was truncated and written to again meanwhile holds other lines than those that were expected.
-        let known = open.id;
-        if got > 0 && !open.begins(&known, 0) {
+        let (was_empty, offset) = (open.id.mark_bytes == 0, self.splitter.offset());
+        let known = open.learn_from(to.chunk.get(..got).unwrap_or_default(), offset);
+        let id = open.id;
+        let stays = got == 0 || open.begins(&id, 0);
+        self.id = id;
+        if !known {
             self.check_in_place(to);
             return true;
         }
-        open.learn();
-        self.id = open.id;
+        // What was read is the log's, even where the file holds other lines by now and no copy of them is found.
+        if !stays && self.goes_on_in_copy(&id, offset) || was_empty && got > 0 && self.queue_missed() {
+            return true;
+        }
         let chunk = std::mem::take(&mut to.chunk);
         let mut rest = chunk.get(..got).unwrap_or_default();
         let before = self.splitter.offset();
@@ -266,8 +275,15 @@ impl LogFile {
         }
         self.end(to);
         let Some(next) = self.rotated.pop_front() else { return false };
-        self.begin(next, 0);
+        self.go_on_in(next);
         true
+    }
+
+    /// Reads another file of the log. Why not always from its start: it may be what a copy has just been made of, and not emptied yet.
+    fn go_on_in(&mut self, mut next: Origin) {
+        let read = self.done.iter().rev().find(|(id, _end)| next.is_same(id));
+        let from = read.map_or(0, |(_id, end)| *end);
+        self.begin(next, from);
     }
 
     /// Truncation, or other bytes under the same name and number: what was copied away is read first, then from the start.
@@ -279,16 +295,7 @@ impl LogFile {
         if !at_path || open.is(&id, offset) {
             return;
         }
-        let sought = rotated::find(&self.path, &self.patterns, &id, offset);
-        if let Some(refused) = sought.refused.filter(|_refused| sought.found.is_none()) {
-            self.lost = Some(format!("what stood at the end of {} may be missing; {refused}", self.path.display()));
-        }
-        if let Some(copy) = sought.found {
-            self.queue_newer(&copy);
-            let partial = std::mem::take(&mut self.splitter);
-            let (joiner, handed) = (std::mem::take(&mut self.joiner), self.handed);
-            self.begin(copy, offset);
-            (self.splitter, self.joiner, self.handed) = (partial, joiner, handed);
+        if self.goes_on_in_copy(&id, offset) {
             return;
         }
         self.end(to);
@@ -296,6 +303,36 @@ impl LogFile {
             open.learn_anew();
             self.begin(open, 0);
         }
+    }
+
+    /// Goes on in the copy of a file that holds it no more, and then in what was written after that. False where no copy is found.
+    fn goes_on_in_copy(&mut self, id: &FileId, offset: u64) -> bool {
+        let sought = rotated::find(&self.path, &self.patterns, id, offset);
+        if let Some(refused) = sought.refused.filter(|_refused| sought.found.is_none()) {
+            self.lost = Some(format!("what stood at the end of {} may be missing; {refused}", self.path.display()));
+        }
+        let Some(copy) = sought.found else { return false };
+        self.queue_newer(&copy);
+        let partial = std::mem::take(&mut self.splitter);
+        let (joiner, handed) = (std::mem::take(&mut self.joiner), self.handed);
+        self.begin(copy, offset);
+        (self.splitter, self.joiner, self.handed) = (partial, joiner, handed);
+        true
+    }
+
+    /// The file was empty when it was last looked at. What was written to it, copied away and emptied since comes before what it holds now;
+    /// it was written after the file that was read last. False where there is no such thing.
+    fn queue_missed(&mut self) -> bool {
+        let Some((id, end)) = self.done.back().copied().filter(|_last| self.rotated.is_empty()) else { return false };
+        let Some(last) = rotated::find(&self.path, &self.patterns, &id, end).found else { return false };
+        self.queue_newer(&last);
+        let at_path = self.rotated.front().is_none_or(|next| next.id.is_file_of(&self.id));
+        let Some(next) = self.rotated.pop_front().filter(|_next| !at_path) else {
+            self.rotated.clear();
+            return false;
+        };
+        self.go_on_in(next);
+        true
     }
 
     /// Hands out what is left of a file that nothing is added to any more, and remembers that it is read.

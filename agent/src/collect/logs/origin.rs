@@ -126,16 +126,34 @@ impl Origin {
         Ok(true)
     }
 
-    /// Takes the first bytes as the file's mark, until there are enough of them.
-    pub(super) fn learn(&mut self) {
-        if self.id.mark_bytes < MARK_BYTES {
-            (self.id.mark_bytes, self.id.mark) = self.mark(MARK_BYTES);
+    /// Takes the first bytes as the file's mark.
+    fn learn(&mut self) {
+        (self.id.mark_bytes, self.id.mark) = self.mark(MARK_BYTES);
+    }
+
+    /// Takes the first bytes as the file's mark, until there are enough of them: what was just read at an offset, and what lies before that.
+    /// Why what was read, and not what the file begins with by now: it may have been emptied and written to since, and would then be known
+    /// by what nobody has read. False where it does not begin as it did.
+    pub(super) fn learn_from(&mut self, read: &[u8], offset: u64) -> bool {
+        if self.id.mark_bytes >= MARK_BYTES || read.is_empty() {
+            return true;
         }
+        let before = offset.min(MARK_BYTES);
+        let mut first = self.first(before);
+        if (first.len() as u64) < before {
+            return false;
+        }
+        first.extend(read.iter().take(MARK_BYTES as usize - first.len()));
+        let known = first.get(..self.id.mark_bytes as usize);
+        let as_known = self.id.mark_bytes == 0 || known.is_some_and(|known| hash(known) == self.id.mark);
+        if as_known {
+            (self.id.mark_bytes, self.id.mark) = (first.len() as u64, hash(&first));
+        }
+        as_known
     }
 
     /// The file's mark is taken anew: it holds another log now.
     pub(super) fn learn_anew(&mut self) {
-        self.id.mark_bytes = 0;
         self.learn();
     }
 
@@ -160,9 +178,7 @@ impl Origin {
     /// The number of first bytes, at most as many as asked for, and their hash.
     fn mark(&mut self, bytes: u64) -> (u64, u64) {
         let first = self.first(bytes);
-        let hash = digest::digest(&digest::SHA256, &first);
-        let hash = hash.as_ref().first_chunk().map_or(0, |eight| u64::from_be_bytes(*eight));
-        (first.len() as u64, hash)
+        (first.len() as u64, hash(&first))
     }
 
     /// Whether this is the file that is known by `id`, and has been read to `offset`.
@@ -192,6 +208,11 @@ impl Origin {
             _ => matches!(self.pass_to(offset), Ok(true)),
         }
     }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let digest = digest::digest(&digest::SHA256, bytes);
+    digest.as_ref().first_chunk().map_or(0, |eight| u64::from_be_bytes(*eight))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::lines::Entries;
 use super::origin::{FileId, Origin};
 use super::patterns::any_fits;
 
-/// Rotated files that are read one after the other to catch up.
+/// Rotated files that are open at once to be read one after the other; what comes after them is sought once they are read.
 const ROTATED_MAX: usize = 16;
 /// Files of a folder that are looked at.
 const BESIDE_MAX: usize = 4096;
@@ -92,28 +92,41 @@ pub(super) fn find(path: &Path, patterns: &Patterns, id: &FileId, offset: u64) -
     Sought { found: latest.map(|(_written, origin)| origin), refused }
 }
 
-/// Files of a log that were written after another one, oldest first, and what is at its path. Why that is opened first: whatever rotation
-/// does from then on, nothing between the two is passed over.
+/// Files of a log that were written after another one, oldest first, and what is at its path; where they are too many, the first of them
+/// alone. Why what is at the path is opened first: whatever rotation does from then on, nothing between the two is passed over.
 pub(super) fn newer(path: &Path, patterns: &Patterns, than: &Origin) -> Vec<Origin> {
     let Ok(than_facts) = than.facts() else { return Vec::new() };
     let from = written(&than_facts);
     let current = Origin::open(path).ok().filter(|current| !than.id.is_file_of(&current.id));
-    let mut newer = Vec::new();
-    for (candidate, facts) in beside(path) {
-        let known = than.id.is_file(&facts) || current.as_ref().is_some_and(|current| current.id.is_file(&facts));
-        if known || written(&facts) < from || !is_rotated(path, patterns, &candidate) {
-            continue;
+    let known =
+        |facts: &Metadata| than.id.is_file(facts) || current.as_ref().is_some_and(|current| current.id.is_file(facts));
+    let mut candidates: Vec<_> = beside(path)
+        .into_iter()
+        .filter(|(candidate, facts)| !known(facts) && is_rotated(path, patterns, candidate))
+        .map(|(candidate, facts)| (written(&facts), candidate))
+        .filter(|(written, _candidate)| *written >= from)
+        .collect();
+    // Of two that were written in the same moment the higher number is the older.
+    candidates.sort_by(|(one, path), (other, other_path)| one.cmp(other).then_with(|| other_path.cmp(path)));
+    if candidates.len() > ROTATED_MAX {
+        // Why not those of the same moment: which of them have been read is not known for so many.
+        candidates.retain(|(written, _candidate)| *written > from);
+    }
+    let (mut newer, mut more): (Vec<Origin>, bool) = (Vec::new(), false);
+    for (_written, candidate) in candidates {
+        more = newer.len() == ROTATED_MAX;
+        if more {
+            break;
         }
         let Some(mut origin) = open(&candidate) else { continue };
-        if !origin.is_same(&than.id) {
-            // Why: many may wait, and each decoder holds its window.
-            origin.rest();
-            newer.push((written(&facts), candidate, origin));
+        if origin.is_same(&than.id) {
+            continue;
         }
+        // Why: many may wait, and each decoder holds its window.
+        origin.rest();
+        newer.push(origin);
     }
-    // Of two that were written in the same moment the higher number is the older.
-    newer.sort_by(|(one, path, _), (other, other_path, _)| one.cmp(other).then_with(|| other_path.cmp(path)));
-    newer.into_iter().map(|(_written, _candidate, origin)| origin).take(ROTATED_MAX).chain(current).collect()
+    newer.into_iter().chain(current.filter(|_current| !more)).collect()
 }
 
 /// Opens a file that is as its name says. One that is gone since it was listed has just been compressed.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
@@ -123,22 +123,75 @@ fn renamed_to_a_name_that_is_followed_too() {
     logs.nothing_more();
 }
 
+/// Copies a log, as many seconds after the first as rotations lie apart, and empties it.
+fn copy_and_truncate(logs: &Logs, round: usize) -> PathBuf {
+    let (log, copy) = (logs.path("a.log"), logs.path(&format!("a.log.{round}")));
+    let written = fs::metadata(&log).unwrap().modified().unwrap();
+    fs::copy(&log, &copy).unwrap();
+    File::options().append(true).open(&copy).unwrap().set_modified(written).unwrap();
+    File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+    copy
+}
+
 #[test]
 fn copied_and_truncated() {
     each_line_comes_once(|logs, round| {
-        fs::copy(logs.path("a.log"), logs.path(&format!("a.log.{round}"))).unwrap();
-        File::options().write(true).open(logs.path("a.log")).unwrap().set_len(0).unwrap();
+        copy_and_truncate(logs, round);
     });
 }
 
 #[test]
 fn copied_truncated_and_compressed() {
-    each_line_comes_once(|logs, round| {
-        let copy = logs.path(&format!("a.log.{round}"));
-        fs::copy(logs.path("a.log"), &copy).unwrap();
-        File::options().write(true).open(logs.path("a.log")).unwrap().set_len(0).unwrap();
-        gzip(&copy);
-    });
+    each_line_comes_once(|logs, round| gzip(&copy_and_truncate(logs, round)));
+}
+
+#[test]
+fn copied_truncated_and_compressed_again_and_again_while_nobody_looks() {
+    let mut logs = Logs::new();
+    logs.start_with("a.log");
+    let begun = SystemTime::now() - Duration::from_mins(10);
+    let lines = numbered(0, 4_000);
+    for (round, some) in lines.chunks(100).enumerate() {
+        logs.write("a.log", text(some));
+        let written = begun + Duration::from_secs(round as u64);
+        File::options().append(true).open(logs.path("a.log")).unwrap().set_modified(written).unwrap();
+        gzip(&copy_and_truncate(&logs, round));
+        // The agent is there for the first round, and knows the log from then on.
+        if round == 0 {
+            assert_eq!(messages(&logs.take(100)), some);
+            logs.stop();
+        }
+    }
+    logs.start();
+    logs.write("a.log", "the last\n");
+    let mut wanted = lines[100..].to_vec();
+    wanted.push("the last".into());
+    assert_eq!(messages(&logs.take(wanted.len())), wanted);
+    logs.nothing_more();
+}
+
+#[test]
+fn more_rotations_than_are_open_at_once_are_caught_up_with() {
+    let mut logs = Logs::new();
+    logs.start_with("a.log");
+    logs.write("a.log", "line first\n".repeat(10));
+    logs.take(10);
+    logs.stop();
+    let begun = SystemTime::now() - Duration::from_mins(10);
+    let lines = numbered(0, 4_000);
+    for (round, some) in lines.chunks(100).enumerate() {
+        logs.write("a.log", text(some));
+        let written = begun + Duration::from_secs(round as u64);
+        File::options().append(true).open(logs.path("a.log")).unwrap().set_modified(written).unwrap();
+        rename(&logs, "a.log", &format!("a.log.{round}"));
+        if round % 3 == 0 {
+            gzip(&logs.path(&format!("a.log.{round}")));
+        }
+    }
+    logs.write("a.log", "");
+    logs.start();
+    assert_eq!(messages(&logs.take(4_000)), lines);
+    logs.nothing_more();
 }
 
 #[test]
