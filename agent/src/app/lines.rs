@@ -6,11 +6,13 @@ use std::time::Duration;
 use deskside_proto::rows::Row;
 use deskside_proto::v1::{LogEvent, Outcome, Policy, Reading};
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::{Instant, timeout};
 
 use super::keeper::Keeper;
 use super::looks::Eye;
 use super::signing::Signing;
 use crate::collect::logs::{Lines, Sealed};
+use crate::host::give_back_memory;
 use crate::record::{Entry, Position};
 
 /// Batches of lines that wait; more hold the follower back.
@@ -25,6 +27,12 @@ pub(super) const LIVE_MAX: usize = 32;
 
 /// Lines that come close together are recorded together, so that the disk is woken once.
 const TOGETHER: Duration = Duration::from_millis(300);
+
+/// So many times lines were taken, and more are coming: a storm, or much to catch up with.
+const STORM: usize = 32;
+
+/// How often memory is given back in a storm, and after how long without a line once it is over.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(5);
 
 /// Least urgent priority that is streamed: warning.
 const STREAMED_PRIORITY_MAX: u32 = 4;
@@ -43,10 +51,38 @@ pub(super) struct Taker {
     pub(super) policy: watch::Receiver<Policy>,
 }
 
+/// Gives back what much reading has taken. Why: what it ran of the program would stay mapped, and the heap as large as its largest batch.
+#[derive(Default)]
+struct Storm {
+    taken: usize,
+    given_back: Option<Instant>,
+}
+
+impl Storm {
+    /// The next lines; none once the follower has ended.
+    async fn next(&mut self, lines: &mut mpsc::Receiver<Lines>) -> Option<Lines> {
+        if self.taken >= STORM {
+            let since = self.given_back.get_or_insert_with(Instant::now);
+            let next = timeout(GIVE_BACK_EVERY, lines.recv()).await;
+            if next.is_err() || since.elapsed() >= GIVE_BACK_EVERY {
+                give_back_memory();
+                self.given_back = Some(Instant::now());
+            }
+            if let Ok(next) = next {
+                return next;
+            }
+            *self = Self::default();
+        }
+        self.taken += 1;
+        lines.recv().await
+    }
+}
+
 impl Taker {
     pub(super) async fn run(self, mut lines: mpsc::Receiver<Lines>) {
         self.begin().await;
-        while let Some(first) = lines.recv().await {
+        let mut storm = Storm::default();
+        while let Some(first) = storm.next(&mut lines).await {
             let mut places = Vec::new();
             let mut entries = self.entries(first, &mut places);
             let until = tokio::time::sleep(TOGETHER);
