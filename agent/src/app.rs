@@ -32,6 +32,7 @@ mod changes;
 mod cli;
 mod commands;
 mod consent;
+mod disclosing;
 mod facts;
 mod following;
 mod keeper;
@@ -40,6 +41,7 @@ mod link;
 mod looks;
 mod news;
 mod outbox;
+mod privacy;
 mod probing;
 mod questions;
 mod redact_test;
@@ -175,6 +177,13 @@ async fn serve(
                 Question::Status(reply) => {
                     // The one who asked may have gone.
                     reply.send(answering.status().await).ok();
+                }
+                Question::Privacy(reply) => {
+                    let means = Arc::clone(&answering.means);
+                    // Why beside: the record of months may take its time.
+                    tokio::spawn(async move {
+                        reply.send(means.privacy().await.map_err(|error| format!("{error:#}"))).ok();
+                    });
                 }
                 Question::Consents(reply) => {
                     reply.send(answering.means.consents.pending(host.now_ms())).ok();

@@ -104,6 +104,32 @@ pub struct Pending {
     pub until_ms: i64,
 }
 
+/// What technicians asked of this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privacy {
+    /// What was taken, newest first.
+    pub taken: Vec<Taken>,
+    /// Older lines that are left out here.
+    pub left_out: usize,
+    /// What waits for the person at the machine.
+    pub pending: Vec<Pending>,
+}
+
+/// One thing that was asked and answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// When, in milliseconds since 1970-01-01 UTC.
+    pub at_ms: i64,
+    /// look, history, live log, question, probe, collection, capture.
+    pub kind: String,
+    /// The technician; empty where the server did not say.
+    pub asked_by: String,
+    /// The ticket's number; 0 for none.
+    pub ticket: u64,
+    /// What was asked for, in words.
+    pub what: String,
+}
+
 /// What is asked of the running agent.
 #[derive(Debug)]
 pub enum Question {
@@ -115,6 +141,8 @@ pub enum Question {
     Record(oneshot::Sender<()>),
     /// What waits for the person at the machine.
     Consents(oneshot::Sender<Vec<Pending>>),
+    /// What was taken of this machine, and what waits.
+    Privacy(oneshot::Sender<Result<Privacy, String>>),
     /// What the person says to it.
     Decide {
         /// The request's number.
@@ -146,6 +174,11 @@ pub fn record(state: &Path) -> anyhow::Result<()> {
 /// What waits for the person at the machine. Blocks.
 pub fn consents(state: &Path, public: Option<&Path>) -> anyhow::Result<Vec<Pending>> {
     serde_json::from_slice(&ask(&sockets(state, public), "consents")?).context("reading the agent's answer")
+}
+
+/// What was taken of this machine, and what waits. Blocks.
+pub fn privacy(state: &Path, public: Option<&Path>) -> anyhow::Result<Privacy> {
+    serde_json::from_slice(&ask(&sockets(state, public), "privacy")?).context("reading the agent's answer")
 }
 
 /// What the person says to a request. Blocks.

@@ -1,6 +1,6 @@
 //! Joins the rooms: opens the data folder, starts both listeners, and ends all of it in order.
 
-mod captures;
+mod expiry;
 mod folder;
 mod keeping;
 
@@ -153,8 +153,8 @@ impl Server {
         watches.spawn(async move { match questions.keep_asking().await {} });
         watches.spawn(async move { match help_desks.run().await {} });
         watches.spawn(async move { match tls.renew().await {} });
-        let (items, lying) = (Arc::clone(&store), blobs.clone());
-        watches.spawn(async move { match captures::keep(items, lying, config.retention.captures_days).await {} });
+        let (items, lying, retained) = (Arc::clone(&store), blobs.clone(), config.retention.clone());
+        watches.spawn(async move { match expiry::keep(items, lying, retained).await {} });
         let proof = custody.clone();
         watches.spawn(async move { match proof.keep().await {} });
         watches.spawn(async move { match keeping::keep(store, config.retention).await {} });

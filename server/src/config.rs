@@ -117,6 +117,12 @@ pub struct Retention {
     pub device_bytes_max: u64,
     /// Days until captured packets are deleted: the bundle that holds them, as a whole. What it was stays in the custody.
     pub captures_days: u32,
+    /// Days after a ticket was closed until its bundles are deleted.
+    pub bundles_days: u32,
+    /// Bundles of closed tickets that one device keeps, the newest ones; 0 for as many as there are.
+    pub bundles_per_device_max: u32,
+    /// Days after a ticket was closed until the files that were attached to it are deleted; 0 for never: they stay with the ticket.
+    pub attached_days: u32,
     /// Tables that have bounds of their own.
     #[serde(rename = "table")]
     pub tables: Vec<TableRetention>,
@@ -125,7 +131,16 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         let (gib, mib) = (1024 * 1024 * 1024, 1024 * 1024);
-        Self { days: 90, bytes_max: 50 * gib, device_bytes_max: 512 * mib, captures_days: 7, tables: Vec::new() }
+        Self {
+            days: 90,
+            bytes_max: 50 * gib,
+            device_bytes_max: 512 * mib,
+            captures_days: 7,
+            bundles_days: 28,
+            bundles_per_device_max: 10,
+            attached_days: 0,
+            tables: Vec::new(),
+        }
     }
 }
 
@@ -150,6 +165,8 @@ impl Retention {
             (1..=3_650).contains(&self.captures_days),
             "retention.captures_days must be from 1 to 3650; [policy] captures = \"never\" is for no packets at all"
         );
+        ensure!((1..=3_650).contains(&self.bundles_days), "retention.bundles_days must be from 1 to 3650");
+        ensure!(self.attached_days <= 3_650, "retention.attached_days must be from 0 to 3650; 0 is for never");
         let mut named = BTreeSet::new();
         for line in &self.tables {
             ensure!(line.days != Some(0), "the retention of {} must be 1 day at least", line.table);
@@ -412,6 +429,7 @@ mod tests {
             ("[agents]\ncertificate_days = 0\n", "certificate_days"),
             ("[retention]\ncaptures_days = 0\n", "captures_days"),
             ("[policy]\ngather_s = 3601\n", "policy.gather_s"),
+            ("[retention]\nbundles_days = 0\n", "bundles_days"),
             ("[[policy.logs]]\nfiles = [\"app.log\"]\n", "whole path"),
             ("[[policy.logs]]\nfiles = [\"/opt/../etc/shadow\"]\n", "whole path"),
             ("[[policy.logs]]\nfiles = [\"/a\"]\nzone = \"Mars\"\n", "time zone"),

@@ -19,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::facts::{Facts, VERSION};
 use super::settings::Settings;
-use super::{known_policy, live, make_state, only_one, probing, questions, redact_test, sql, tables};
+use super::{known_policy, live, make_state, only_one, privacy, probing, questions, redact_test, sql, tables};
 use crate::collect::{Collector, Registry, look_once, record_host};
 use crate::host::{Host, hold_little_memory};
 use crate::probe::{self, Errand};
@@ -117,6 +117,27 @@ enum ConsentAnswer {
     },
 }
 
+/// What the person at the machine does about it.
+#[derive(Debug, Subcommand)]
+enum PrivacyDeed {
+    /// Agrees to a request.
+    Approve {
+        /// Its number.
+        request: u64,
+    },
+    /// Refuses a request.
+    Refuse {
+        /// Its number.
+        request: u64,
+    },
+    /// Tells the desktop of each request, as long as this session lasts.
+    Watch {
+        /// The session bus.
+        #[arg(long, env = "DBUS_SESSION_BUS_ADDRESS", default_value = "", hide_default_value = true)]
+        bus: String,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Makes this machine known to a server, with a token from it.
@@ -184,6 +205,14 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Lists what technicians took of this machine, by whom, for which ticket and when, and what waits for your answer.
+    Privacy {
+        #[command(subcommand)]
+        deed: Option<PrivacyDeed>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Asks this machine and its record in SQL; needs no server, and no running agent.
     #[command(after_help = sql::EXAMPLES)]
     Sql(sql::Asking),
@@ -224,7 +253,7 @@ pub fn cli(registry: Registry) -> ExitCode {
 fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> anyhow::Result<()> {
     let settings: Settings = match &arguments.verb {
         // Why not read: who answers is any account, and the settings may be closed to it.
-        Verb::Consent { .. } => Settings::default(),
+        Verb::Consent { .. } | Verb::Privacy { .. } => Settings::default(),
         _ => config::read(&arguments.config)?,
     };
     match &arguments.verb {
@@ -267,6 +296,7 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
             Ok(writeln!(out, "{}", show::printable(&name))?)
         }
         Verb::Consent { answer, json } => consent(arguments, answer.as_ref(), *json, out),
+        Verb::Privacy { deed, json } => private(arguments, &settings, deed.as_ref(), *json, out),
         Verb::Sql(asking) => {
             let redactor = redactor(&settings, &arguments.state)?;
             let host = Arc::new(live(&settings));
@@ -303,6 +333,27 @@ fn consent(
     };
     local::decide(state, public, request, approved)?;
     Ok(writeln!(out, "request {request} {word}")?)
+}
+
+/// What was taken of this machine, an answer to what waits, or a word on the desktop.
+fn private(
+    arguments: &Arguments,
+    settings: &Settings,
+    deed: Option<&PrivacyDeed>,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let (state, public) = (arguments.state.as_path(), arguments.public.as_deref());
+    match deed {
+        None => privacy::print(&local::privacy(state, public)?, json, out),
+        Some(PrivacyDeed::Approve { request }) => {
+            consent(arguments, Some(&ConsentAnswer::Approve { request: *request }), json, out)
+        }
+        Some(PrivacyDeed::Refuse { request }) => {
+            consent(arguments, Some(&ConsentAnswer::Refuse { request: *request }), json, out)
+        }
+        Some(PrivacyDeed::Watch { bus }) => privacy::watch(&live(settings), state, public, bus),
+    }
 }
 
 fn enroll_here(settings: &Settings, state: &Path, token: &str, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -98,7 +98,12 @@ impl Reply {
 impl Means {
     /// Works on a command to its end, and says how it went.
     pub(super) async fn work(self: Arc<Self>, command: Command, answers: mpsc::Sender<Answer>) {
-        let reply = Reply { id: command.id, answers };
+        let reply = Reply { id: command.id.clone(), answers };
+        if let Err(error) = self.disclose(&command).await {
+            let error = format!("it could not be written down that this was asked, and is not answered: {error:#}");
+            reply.say(Answer { last: true, error, ..Answer::default() }).await;
+            return;
+        }
         let done = match command.kind {
             Some(Kind::Look(look)) => self.look(look.tables, &reply).await,
             Some(Kind::History(history)) => self.history(history, &reply).await,

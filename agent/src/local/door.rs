@@ -128,7 +128,7 @@ async fn account(stream: &UnixStream, host: Arc<dyn Host>, asked: &str) -> anyho
     if uid == 0 || uid == rustix::process::geteuid().as_raw() {
         return Ok(Ok(if uid == 0 { "root".to_owned() } else { uid.to_string() }));
     }
-    if asked != "consents" && decision(asked).is_none() {
+    if !["consents", "privacy"].contains(&asked) && decision(asked).is_none() {
         return Ok(Err("this may be asked by root and the agent's own user alone".to_owned()));
     }
     let peer = Peer { uid, pid: peer.pid().unwrap_or_default() };
@@ -161,13 +161,21 @@ async fn said(asked: &str, account: String, questions: &mpsc::Sender<Question>) 
             questions.send(Question::Consents(reply)).await?;
             serde_json::to_vec(&pending.await?)?
         }
+        "privacy" => {
+            let (reply, privacy) = oneshot::channel();
+            questions.send(Question::Privacy(reply)).await?;
+            match privacy.await? {
+                Ok(privacy) => serde_json::to_vec(&privacy)?,
+                Err(why) => serde_json::to_vec(&Said { error: Some(why) })?,
+            }
+        }
         other => match decision(other) {
             Some((approved, request)) => {
                 let (reply, done) = oneshot::channel();
                 questions.send(Question::Decide { request, approved, account, reply }).await?;
                 serde_json::to_vec(&Said { error: done.await?.err() })?
             }
-            None => br#"{"error":"ask for status, reconnect, record, consents, approve or refuse"}"#.to_vec(),
+            None => br#"{"error":"ask for status, reconnect, record, consents, privacy, approve or refuse"}"#.to_vec(),
         },
     })
 }

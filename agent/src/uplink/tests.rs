@@ -45,7 +45,7 @@ fn kept(seq: u64) -> Event {
 
 fn command(id: &str) -> Event {
     let kind = Some(Asked::Look(Look { tables: vec!["load".into()] }));
-    Event::Heard(1, Down::Command(Command { id: id.into(), deadline_ms: 1000, kind }))
+    Event::Heard(1, Down::Command(Command { id: id.into(), deadline_ms: 1000, kind, ..Command::default() }))
 }
 
 #[test]

@@ -235,7 +235,7 @@ impl Task {
             probes: collection.probes.iter().map(|words| probe(words)).collect(),
             recipe: collection.recipe.clone(),
         };
-        let command = Command { id: String::new(), deadline_ms, kind: Some(command::Kind::Pack(pack)) };
+        let command = Command { deadline_ms, kind: Some(command::Kind::Pack(pack)), ..Command::default() };
         match self.runner.shared.switchboard.command(collection.device, command) {
             Ok(answers) => {
                 self.answers = Some(answers);

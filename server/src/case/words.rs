@@ -101,6 +101,7 @@ pub fn evidence(item: &EvidenceItem, device: Option<v1::Device>, custody: Vec<Cu
         location: item.location.clone(),
         custody: custody.into_iter().map(line).collect(),
         deleted_ms: item.deleted_ms,
+        ..v1::Evidence::default()
     }
 }
 

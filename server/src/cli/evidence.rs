@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use data_encoding::HEXLOWER;
 use deskside_proto::show;
-use deskside_proto::v1::{self, GetEvidenceRequest, ListEvidenceRequest};
+use deskside_proto::v1::{self, DeleteEvidenceRequest, GetEvidenceRequest, ListEvidenceRequest, RedactEvidenceRequest};
 use ring::digest;
 use serde_json::json;
 use tempfile::NamedTempFile;
@@ -51,6 +51,25 @@ pub(super) enum Evidence {
         #[arg(short, long, value_name = "DIR")]
         output: Option<PathBuf>,
     },
+    /// Make a copy of a bundle without some of its tables or columns; the original stays as it is.
+    Redact {
+        /// The item's id, or a beginning of it.
+        id: String,
+        /// What is left out: a table, or a column of it.
+        #[arg(long, required = true, value_name = "TABLE[.COLUMN]")]
+        drop: Vec<String>,
+        /// Why.
+        #[arg(long)]
+        why: String,
+    },
+    /// Delete an item's content by hand; what it was stays known.
+    Delete {
+        /// The item's id, or a beginning of it.
+        id: String,
+        /// Why.
+        #[arg(long)]
+        why: String,
+    },
 }
 
 impl Evidence {
@@ -60,8 +79,22 @@ impl Evidence {
             Self::Get { id, output } => get(&mut desk, screen, id, output).await,
             Self::Export { ticket, output } => export::export(&mut desk, screen, ticket, output).await,
             Self::Open { id, output } => open(&mut desk, screen, id, output).await,
+            Self::Redact { id, drop, why } => {
+                let copy = desk.redact_evidence(RedactEvidenceRequest { id, drop, why }).await?.into_inner();
+                one(screen, &copy)
+            }
+            Self::Delete { id, why } => {
+                one(screen, &desk.delete_evidence(DeleteEvidenceRequest { id, why }).await?.into_inner())
+            }
         }
     }
+}
+
+fn one(screen: Screen, item: &v1::Evidence) -> anyhow::Result<()> {
+    if screen.json {
+        return Ok(screen.value(&shape::evidence(item))?);
+    }
+    Ok(show(screen, item)?)
 }
 
 async fn list(mut desk: Desk, screen: Screen, ticket: u64) -> anyhow::Result<()> {
@@ -88,24 +121,39 @@ pub(super) fn show(screen: Screen, item: &v1::Evidence) -> io::Result<()> {
     }
     if item.deleted_ms != 0 {
         let when = show::time(item.deleted_ms, screen.now_ms);
-        return screen
-            .line(Line::default().dim(format!("    deleted {when}, since packets are kept for some days alone")));
+        return screen.line(Line::default().dim(format!("    deleted {when}{}", why_deleted(item))));
+    }
+    if !item.recipe.is_empty() {
+        let source = short(&item.source_id);
+        screen.line(Line::default().plain(format!("    a redacted copy of {source}: {}", item.recipe)))?;
     }
     screen.line(Line::default().dim(format!("    in the evidence store: {}", item.location)))?;
     screen.line(Line::default().plain(format!("    {}", next_step(item))))
+}
+
+/// ", by retention: captured packets are kept 7 days", as the custody has it.
+fn why_deleted(item: &v1::Evidence) -> String {
+    let Some(line) = item.custody.iter().rfind(|line| line.what == "deleted") else { return String::new() };
+    let why = line.text.split_once(" was deleted: ").map_or("", |(_what, why)| why);
+    format!(", by {}: {why}", line.who)
 }
 
 /// How to go on: a bundle is opened, a log is asked, and anything else is fetched.
 fn next_step(item: &v1::Evidence) -> String {
     const LOGS: [&str; 8] = [".evtx", ".ndjson", ".log", ".txt", ".gz", ".xz", ".bz2", ".zst"];
     let (id, name) = (short(&item.id), item.name.to_lowercase());
-    if !item.collection_id.is_empty() {
+    if is_bundle(item) {
         format!("deskside evidence open {id}")
     } else if LOGS.iter().any(|end| name.ends_with(end)) {
         format!("deskside log --evidence {id}")
     } else {
         format!("deskside evidence get {id}")
     }
+}
+
+/// What a device packed, or a copy of that.
+fn is_bundle(item: &v1::Evidence) -> bool {
+    !item.collection_id.is_empty() || !item.recipe.is_empty()
 }
 
 fn short(id: &str) -> String {
@@ -175,7 +223,7 @@ async fn open(desk: &mut Desk, screen: Screen, id: String, output: Option<PathBu
         return Err(exists(path));
     }
     let (item, file) = download(desk, id, &std::env::temp_dir()).await?;
-    if item.collection_id.is_empty() {
+    if !is_bundle(&item) {
         let what = format!("{} was attached by hand and is no bundle", item.name);
         return Err(Trouble::new(what, format!("`{}`", next_step(&item))).into());
     }

@@ -23,6 +23,7 @@ mod diff;
 mod evidence;
 mod export;
 mod facts;
+mod holds;
 mod log;
 mod login;
 mod logs;
@@ -122,7 +123,7 @@ enum Command {
     Recipes,
     /// Attach a file from elsewhere to a ticket: an exported .evtx, a macOS log, packets, a photo.
     Attach(attach::Attach),
-    /// Evidence: list it, get it, open it, export a whole case.
+    /// Evidence: list it, get it, open it, redact it, delete it, export a whole case.
     #[command(subcommand)]
     Evidence(evidence::Evidence),
     /// Whether a bundle or an exported case is what was sealed; without the server.
@@ -131,6 +132,9 @@ enum Command {
     Custody(custody::Custody),
     /// The audit log: every question, view, command and export.
     Audit(custody::Audit),
+    /// Legal holds: while one stands, nothing that it covers is deleted.
+    #[command(subcommand)]
+    Hold(holds::Holds),
 }
 
 pub use query::of_release as queries;
@@ -199,6 +203,7 @@ impl Command {
             Self::Attach(attach) => attach.run(desk, screen).await,
             Self::Evidence(evidence) => evidence.run(desk, screen).await,
             Self::Audit(audit) => audit.run(desk, screen).await,
+            Self::Hold(holds) => holds.run(desk, screen).await,
             Self::Diff(diff) => diff.run(desk, screen).await,
             Self::Questions(questions) => questions.run(desk, screen).await,
         }

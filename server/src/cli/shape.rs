@@ -161,7 +161,7 @@ pub(super) fn evidence(evidence: &Evidence) -> Json {
         "id": evidence.id, "ticket": evidence.ticket, "device": evidence.device.as_ref().map(device),
         "collection_id": evidence.collection_id, "name": evidence.name, "size": evidence.size,
         "sha256": evidence.sha256, "stored_ms": moment(evidence.stored_ms),
-        "deleted_ms": moment(evidence.deleted_ms), "location": evidence.location, "custody": list(&evidence.custody, event),
+        "deleted_ms": moment(evidence.deleted_ms), "source_id": evidence.source_id, "recipe": evidence.recipe, "location": evidence.location, "custody": list(&evidence.custody, event),
     })
 }
 

@@ -57,6 +57,11 @@ pub(super) const ACCESS: &[(&str, Takes)] = &[
     ("GetCustody", TECHNICIAN),
     ("ListAudit", ADMIN),
     ("ExportCase", TECHNICIAN),
+    ("AddHold", ADMIN),
+    ("ListHolds", VIEWER),
+    ("ReleaseHold", ADMIN),
+    ("DeleteEvidence", ADMIN),
+    ("RedactEvidence", TECHNICIAN),
 ];
 
 /// What a call takes; nothing where it is not known.

@@ -74,7 +74,11 @@ impl Desk {
         let deed = Deed { what: "ask", device: Some(device.id), text: tables.join(" "), ..Deed::default() };
         self.audit(caller, deed).await?;
         let kind = command::Kind::Look(Look { tables });
-        self.command(&device, Command { id: String::new(), deadline_ms, kind: Some(kind) }).await
+        self.command(
+            &device,
+            Command { deadline_ms, kind: Some(kind), asked_by: caller.name.clone(), ..Command::default() },
+        )
+        .await
     }
 
     /// The log as it is written, until the technician hangs up.
@@ -87,7 +91,11 @@ impl Desk {
         let words = format!("unit {unit:?}, priority up to {}", request.priority_max);
         self.audit(caller, Deed { what: "tail", device: Some(device.id), text: words, ..Deed::default() }).await?;
         let kind = command::Kind::Follow(Follow { unit, priority_max: request.priority_max });
-        self.command(&device, Command { id: String::new(), deadline_ms: 0, kind: Some(kind) }).await
+        self.command(
+            &device,
+            Command { deadline_ms: 0, kind: Some(kind), asked_by: caller.name.clone(), ..Command::default() },
+        )
+        .await
     }
 
     /// Every table that can be named: the contract's, and those that agents brought.

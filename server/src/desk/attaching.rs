@@ -11,7 +11,7 @@ use deskside_proto::v1::{AttachBegin, AttachChunk, AttachReply, attach_chunk};
 use ring::digest;
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
@@ -51,12 +51,20 @@ impl Scratch {
         Ok(Self { folder: folder.to_owned(), bytes_max, turns: Arc::new(Semaphore::new(FILES_MAX)) })
     }
 
+    /// A turn among files on their way.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    /// A new file without a name.
+    pub(super) async fn file(&self) -> Result<std::fs::File> {
+        let folder = self.folder.clone();
+        tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder)).await?.context("making a file")
+    }
+
     /// The whole file, at its beginning, and its hash, which is the one that its sender names.
     async fn take(&self, size: u64, chunks: &mut Streaming<AttachChunk>) -> Result<(File, String), Status> {
-        let folder = self.folder.clone();
-        let opened = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder)).await;
-        let opened = opened.map_err(|error| internal(error.into()))?;
-        let mut file = File::from_std(opened.map_err(disk)?);
+        let mut file = File::from_std(self.file().await.map_err(internal)?);
         let (mut hash, mut held) = (digest::Context::new(&digest::SHA256), 0_u64);
         let announced = loop {
             match next(chunks).await? {

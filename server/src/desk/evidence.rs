@@ -37,7 +37,10 @@ impl Desk {
             Some(device) => self.shown_by_id(device).await?,
             None => None,
         };
-        Ok(words::evidence(item, device, custody))
+        let derived = self.store.derived(item.id).await?;
+        let (source_id, recipe) =
+            derived.map(|derived| (derived.source.to_string(), derived.recipe)).unwrap_or_default();
+        Ok(v1::Evidence { source_id, recipe, ..words::evidence(item, device, custody) })
     }
 
     /// The bytes of one item. That they were taken is durable before the first of them leaves.
@@ -74,7 +77,7 @@ impl Desk {
         self.store.add_custody_of(item.id, line).await.map_err(internal)
     }
 
-    async fn item(&self, id: &str) -> Result<EvidenceItem, Status> {
+    pub(super) async fn item(&self, id: &str) -> Result<EvidenceItem, Status> {
         let mut found = self.store.find_evidence(id).await.map_err(internal)?;
         if found.len() > 1 {
             let choices: Vec<String> =

@@ -41,7 +41,11 @@ impl Desk {
             return self.streamed_log(&device, from_ms, to_ms).await;
         }
         let kind = command::Kind::History(History { tables: vec![LogEvent::TABLE.into()], from_ms, to_ms });
-        self.command(&device, Command { id: String::new(), deadline_ms: DEADLINE_MS, kind: Some(kind) }).await
+        self.command(
+            &device,
+            Command { deadline_ms: DEADLINE_MS, kind: Some(kind), asked_by: caller.name.clone(), ..Command::default() },
+        )
+        .await
     }
 
     /// What the server has.

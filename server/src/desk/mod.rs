@@ -11,6 +11,7 @@ mod custody;
 mod evidence;
 mod exporting;
 mod help_desks;
+mod keeping;
 mod known;
 mod logging;
 mod people;

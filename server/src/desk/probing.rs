@@ -42,7 +42,11 @@ impl Desk {
         self.audit(caller, Deed { what: "probe", device: Some(device.id), text: said, ..Deed::default() }).await?;
         let deadline_ms = if request.deadline_ms == 0 { PROBE_MS } else { request.deadline_ms.min(PROBE_MS_MAX) };
         let kind = command::Kind::Probe(Probe { name: probe, arguments });
-        self.command(&device, Command { id: String::new(), deadline_ms, kind: Some(kind) }).await
+        self.command(
+            &device,
+            Command { deadline_ms, kind: Some(kind), asked_by: caller.name.clone(), ..Command::default() },
+        )
+        .await
     }
 
     /// Probes of a collection, each its name and its words: each is known.

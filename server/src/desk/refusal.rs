@@ -20,7 +20,7 @@ pub(super) fn deleted(name: &str, at_ms: i64) -> Status {
     let when = jiff::Timestamp::from_millisecond(at_ms).map(|at| at.strftime("%Y-%m-%d").to_string());
     let when = when.unwrap_or_default();
     Status::failed_precondition(format!(
-        "{name} was deleted on {when}: its time was over; its size, SHA-256 and custody are in `deskside --json evidence list`"
+        "{name} was deleted on {when}; why, its size, SHA-256 and custody are in `deskside --json evidence list`"
     ))
 }
 

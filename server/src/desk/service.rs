@@ -2,14 +2,15 @@
 
 use deskside_proto::v1::desk_server::Desk as Contract;
 use deskside_proto::v1::{
-    AddTechnicianRequest, AskRequest, AttachChunk, AttachReply, CancelCollectionRequest, CancelQuestionRequest, Case,
-    CaseFileReply, CaseFileRequest, Catalogue, ChangeOutboxRequest, CollectRequest, Collection, CompareRequest,
-    Comparison, ExportCaseRequest, FindTicketRequest, GetCaseRequest, GetCustodyRequest, GetDeviceReply,
-    GetDeviceRequest, GetEvidenceRequest, ListAuditRequest, ListDevicesReply, ListDevicesRequest, ListEvidenceReply,
-    ListEvidenceRequest, ListOutboxReply, ListOutboxRequest, ListQuestionsReply, ListQuestionsRequest,
-    ListRecipesReply, ListRecipesRequest, ListSignaturesReply, ListSignaturesRequest, ListTablesRequest,
-    ListTechniciansReply, ListTechniciansRequest, ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest,
-    OutboxEntry, PersonalToken, QueryRequest, Question, RenewOwnTokenRequest, RenewTechnicianRequest,
+    AddHoldRequest, AddTechnicianRequest, AskRequest, AttachChunk, AttachReply, CancelCollectionRequest,
+    CancelQuestionRequest, Case, CaseFileReply, CaseFileRequest, Catalogue, ChangeOutboxRequest, CollectRequest,
+    Collection, CompareRequest, Comparison, DeleteEvidenceRequest, Evidence, ExportCaseRequest, FindTicketRequest,
+    GetCaseRequest, GetCustodyRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest, Hold, ListAuditRequest,
+    ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest, ListHoldsReply, ListHoldsRequest,
+    ListOutboxReply, ListOutboxRequest, ListQuestionsReply, ListQuestionsRequest, ListRecipesReply, ListRecipesRequest,
+    ListSignaturesReply, ListSignaturesRequest, ListTablesRequest, ListTechniciansReply, ListTechniciansRequest,
+    ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest, OutboxEntry, PersonalToken, QueryRequest,
+    Question, RedactEvidenceRequest, ReleaseHoldRequest, RenewOwnTokenRequest, RenewTechnicianRequest,
     RevokeTechnicianReply, RevokeTechnicianRequest, RunProbeRequest, ShowReply, ShowRequest, TailRequest, Ticket,
     UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply, WhoAmIRequest,
 };
@@ -236,5 +237,29 @@ impl Contract for Desk {
     async fn export_case(&self, request: Request<ExportCaseRequest>) -> Answered<ExportStream> {
         let caller = Self::caller(&request)?;
         Ok(Response::new(self.export_case_of(&caller, request.into_inner().ticket).await?))
+    }
+
+    async fn add_hold(&self, request: Request<AddHoldRequest>) -> Answered<Hold> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.hold(&caller, request.into_inner()).await?))
+    }
+
+    async fn list_holds(&self, request: Request<ListHoldsRequest>) -> Answered<ListHoldsReply> {
+        Ok(Response::new(self.all_holds(request.into_inner().all).await?))
+    }
+
+    async fn release_hold(&self, request: Request<ReleaseHoldRequest>) -> Answered<Hold> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.release(&caller, request.into_inner()).await?))
+    }
+
+    async fn delete_evidence(&self, request: Request<DeleteEvidenceRequest>) -> Answered<Evidence> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.delete(&caller, request.into_inner()).await?))
+    }
+
+    async fn redact_evidence(&self, request: Request<RedactEvidenceRequest>) -> Answered<Evidence> {
+        let caller = Self::caller(&request)?;
+        Ok(Response::new(self.redact(&caller, request.into_inner()).await?))
     }
 }

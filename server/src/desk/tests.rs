@@ -30,8 +30,8 @@ use crate::identity::Authority;
 use crate::identity::personal::{self, Kept};
 use crate::question::Questions;
 use crate::store::{
-    Arrival, Audit, Collections, Db, Devices, EvidenceItems, Greeting, NewCredential, NewDevice, NewTechnician,
-    NewToken, Readings, Role, SealSeen, Store, Technicians, Tokens,
+    Arrival, Audit, Collections, Db, Deletion, Devices, EvidenceItems, Greeting, Keeping, NewCredential, NewDevice,
+    NewTechnician, NewToken, Readings, Role, SealSeen, Store, Technicians, Tokens,
 };
 use crate::ticket::HelpDesks;
 
@@ -388,7 +388,10 @@ async fn evidence_that_was_deleted_is_still_listed_and_says_why_it_is_not_handed
     let case = client.get_case(GetCaseRequest { number }).await.unwrap().into_inner();
     house.uploaded(&case.collections[0].id, b"packets").await;
     let item = house.store.evidence(None).await.unwrap().pop().unwrap();
-    house.store.evidence_deleted(&item, 1_768_478_400_000, "captured packets are kept 7 days").await.unwrap();
+    let (who, why) = ("retention".into(), "captured packets are kept 7 days".into());
+    let deletion = Deletion { item: item.clone(), who, why };
+    house.store.begin_deletion(deletion.clone(), 1_768_478_400_000).await.unwrap().unwrap();
+    house.store.end_deletion(&deletion, 1_768_478_400_000).await.unwrap();
     let listed = client.list_evidence(ListEvidenceRequest { ticket: number }).await.unwrap().into_inner().evidence;
     assert_eq!((listed[0].deleted_ms, listed[0].sha256.as_str()), (1_768_478_400_000, item.sha256.as_str()));
     assert!(listed[0].custody.last().unwrap().text.contains("captured packets are kept 7 days"));

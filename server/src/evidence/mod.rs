@@ -5,7 +5,9 @@
 //! counted and left out. Times are by the clock of the machine that packed it; "now" is when the latest bundle was packed.
 
 mod bundle;
+pub mod deletion;
 mod log;
+pub mod redacted;
 #[cfg(test)]
 mod tests;
 

@@ -26,7 +26,7 @@ impl Questions {
     pub(super) fn ask_waiting(&self, device: Uuid, query: Query, wait_ms: u32) -> Result<Pieces, Unanswered> {
         let deadline_ms = time_ms(&query) + wait_ms;
         let kind = Some(command::Kind::Query(Box::new(query)));
-        let answers = self.switchboard.command(device, Command { id: String::new(), deadline_ms, kind })?;
+        let answers = self.switchboard.command(device, Command { deadline_ms, kind, ..Command::default() })?;
         Ok(Box::pin(stream::unfold(Some(answers), next)))
     }
 }

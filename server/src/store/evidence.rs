@@ -79,8 +79,4 @@ pub trait EvidenceItems: Send + Sync {
 
     /// Items that were stored before then, are there still, and of whose collection one of these probes was asked; oldest first.
     async fn evidence_of_probes(&self, probes: &[&str], before_ms: i64) -> Result<Vec<EvidenceItem>>;
-
-    /// Writes down, in one transaction, that an item's content was deleted by retention: in its custody, its ticket and the audit log. Name, size
-    /// and SHA-256 stay.
-    async fn evidence_deleted(&self, item: &EvidenceItem, at_ms: i64, why: &str) -> Result<()>;
 }

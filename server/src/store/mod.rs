@@ -5,6 +5,7 @@ mod collections;
 mod devices;
 mod evidence;
 mod help_desks;
+mod keeping;
 mod questions;
 mod readings;
 mod retention;
@@ -18,6 +19,7 @@ pub use collections::{Collection, CollectionState, Collections, SealSeen};
 pub use devices::{Device, Devices, Enrolment, Greeting, NewDevice};
 pub use evidence::{Attachment, CustodyEntry, EvidenceItem, EvidenceItems};
 pub use help_desks::{ForeignTicket, HelpDesks, OutboxItem, OutboxKind, OutboxState};
+pub use keeping::{Deletion, Derived, EvidenceBounds, Expired, Hold, Keeping, Kept};
 pub use questions::{KeptQuestion, KeptQuestions, QuestionState};
 pub use readings::{Arrival, Cursor, Latest, Order, Page, Readings, Window};
 pub use retention::{Retention, TableRetention};
@@ -30,7 +32,17 @@ pub use tokens::{NewToken, Token, TokenRefusal, Tokens};
 
 /// All of it. A handle is shared as `Arc<dyn Store>`.
 pub trait Store:
-    Devices + Readings + Tokens + Technicians + EvidenceItems + Tickets + Collections + KeptQuestions + HelpDesks + Audit
+    Devices
+    + Readings
+    + Tokens
+    + Technicians
+    + EvidenceItems
+    + Tickets
+    + Collections
+    + KeptQuestions
+    + HelpDesks
+    + Audit
+    + Keeping
 {
 }
 
@@ -44,7 +56,8 @@ impl<
         + Collections
         + KeptQuestions
         + HelpDesks
-        + Audit,
+        + Audit
+        + Keeping,
 > Store for T
 {
 }

@@ -210,6 +210,11 @@ impl Server {
         self.person(folder, "vera", "viewer")
     }
 
+    /// The command line of a person who has not logged in yet.
+    pub fn home(&self, folder: &Path, name: &str) -> Technician {
+        Technician { home: folder.join(format!("desk-{name}")), namespace: self.namespace.clone() }
+    }
+
     /// What a technician logs in with.
     pub fn invite(&self, name: &str) -> anyhow::Result<String> {
         self.login(name, "technician")
@@ -222,7 +227,7 @@ impl Server {
 
     fn person(&self, folder: &Path, name: &str, role: &str) -> anyhow::Result<Technician> {
         let login = self.login(name, role)?;
-        let technician = Technician { home: folder.join(format!("desk-{name}")), namespace: self.namespace.clone() };
+        let technician = self.home(folder, name);
         technician.says(&["login", login.trim()])?;
         Ok(technician)
     }

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
 use super::{Db, audit, tickets, uuid};
-use crate::store::{Attachment, AuditLine, CustodyEntry, EvidenceItem, EvidenceItems, TicketEvent};
+use crate::store::{Attachment, AuditLine, CustodyEntry, EvidenceItem, EvidenceItems};
 
 /// Shortest beginning of an id that is looked for.
 const PREFIX_CHARS_MIN: usize = 4;
@@ -15,9 +15,6 @@ const PREFIX_CHARS_MIN: usize = 4;
 const SELECT: &str = "SELECT id, ticket, device, collection, name, size, sha256, stored_ms, location, \
      (SELECT coalesce(max(at_ms), 0) FROM custody WHERE custody.evidence = evidence.id AND what = 'deleted') AS deleted_ms \
      FROM evidence";
-
-/// Who lets go of content whose time is over.
-const RETENTION: &str = "retention";
 
 #[async_trait]
 impl EvidenceItems for Db {
@@ -45,24 +42,7 @@ impl EvidenceItems for Db {
     }
 
     async fn attach(&self, attachment: Attachment) -> Result<Option<EvidenceItem>> {
-        self.write(move |tx| {
-            let Attachment { item, custody, events } = attachment;
-            if let Some(same) = same(tx, &item)? {
-                return Ok(Some(same));
-            }
-            insert(tx, &item)?;
-            for entry in &custody {
-                insert_custody(tx, item.id, entry)?;
-            }
-            if let Some(device) = item.device {
-                tickets::link(tx, item.ticket, device)?;
-            }
-            for event in &events {
-                tickets::insert_event(tx, item.ticket, event)?;
-            }
-            Ok(None)
-        })
-        .await
+        self.write(move |tx| attach(tx, attachment)).await
     }
 
     async fn custody(&self, id: Uuid) -> Result<Vec<CustodyEntry>> {
@@ -109,20 +89,31 @@ impl EvidenceItems for Db {
         })
         .await
     }
+}
 
-    async fn evidence_deleted(&self, item: &EvidenceItem, at_ms: i64, why: &str) -> Result<()> {
-        let (item, why) = (item.clone(), why.to_owned());
-        self.write(move |tx| {
-            let what = format!("{} ({} bytes, SHA-256 {})", item.name, item.size, item.sha256);
-            let text = format!("{what} was deleted: {why}");
-            let (who, verb) = (RETENTION.to_owned(), "deleted".to_owned());
-            let entry = CustodyEntry { at_ms, who: who.clone(), what: verb.clone(), text: text.clone() };
-            insert_custody(tx, item.id, &entry)?;
-            let event = TicketEvent { at_ms, who: who.clone(), what: verb.clone(), text: text.clone() };
-            tickets::insert_event(tx, item.ticket, &event)
-        })
-        .await
+/// Attaches an item with its custody and its story, unless the ticket has one of the same content, which is answered.
+pub(super) fn attach(tx: &Transaction<'_>, attachment: Attachment) -> Result<Option<EvidenceItem>> {
+    let Attachment { item, custody, events } = attachment;
+    if let Some(same) = same(tx, &item)? {
+        return Ok(Some(same));
     }
+    insert(tx, &item)?;
+    for entry in &custody {
+        insert_custody(tx, item.id, entry)?;
+    }
+    if let Some(device) = item.device {
+        tickets::link(tx, item.ticket, device)?;
+    }
+    for event in &events {
+        tickets::insert_event(tx, item.ticket, event)?;
+    }
+    Ok(None)
+}
+
+/// One item.
+pub(super) fn one(connection: &Connection, id: &str) -> Result<Option<EvidenceItem>> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
+    Ok(statement.query_row([id], read).optional()?)
 }
 
 /// Writes an item. Why here and not in the trait: an item comes into being in one transaction with the end of its collection.

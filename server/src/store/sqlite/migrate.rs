@@ -23,6 +23,7 @@ const STEPS: &[(u32, &str)] = &[
     (12, include_str!("migrations/0012_planned.sql")),
     (13, include_str!("migrations/0013_help_desks.sql")),
     (14, include_str!("migrations/0014_custody_log.sql")),
+    (15, include_str!("migrations/0015_keeping.sql")),
 ];
 
 /// The step after whose text the readings of before are moved over. Why in the same transaction: a store is of one form or of the other.

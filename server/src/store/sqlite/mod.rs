@@ -11,6 +11,7 @@ mod devices;
 mod evidence;
 mod fold;
 mod help_desks;
+mod keeping;
 mod merge;
 mod migrate;
 mod questions;
