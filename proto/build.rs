@@ -15,6 +15,8 @@ const FILES: &[&str] = &[
     "desk",
     "people",
     "custody",
+    "login",
+    "approvals",
     "keeping",
     "hardware",
     "storage",

@@ -22,7 +22,7 @@ use crate::{
     custody::Custody,
     desk::{Desk, Scratch},
     gateway::{self, CutReason, Gateway, GatewayParts, Staging, Switchboard},
-    identity::{Authority, ServerTls},
+    identity::{Authority, ServerTls, oidc::Provider},
     ingest::Ingest,
     question::Questions,
     store::{Audit, Db, Store},
@@ -120,7 +120,7 @@ impl Server {
         });
         let scratch = Scratch::open(&folder.scratch(), config.evidence.attachment_bytes_max)?;
         let questions =
-            Questions::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), config.questions, folder.scratch());
+            Questions::new(Arc::clone(&store), blobs.clone(), switchboard.clone(), config.shown(), folder.scratch());
         let help_desks =
             HelpDesks::new(&config.help_desks, Arc::clone(&store), blobs.clone(), cases.clone(), switchboard.clone())?;
         let custody = Custody::new(Arc::clone(&store) as Arc<dyn Audit>, Arc::clone(&authority), folder.path());
@@ -132,7 +132,8 @@ impl Server {
             scratch,
             questions.clone(),
             (help_desks.clone(), custody.clone()),
-        );
+        )
+        .with_rules(config.oidc.clone().map(Provider::new).transpose()?, config.four_eyes);
 
         let (agents_listener, agents) = listen(config.agents.listen, "agents").await?;
         let (desk_listener, desk_address) = listen(config.desk.listen, "technicians").await?;

@@ -1,6 +1,7 @@
 //! The server's configuration: a TOML file in which everything may be left out.
 
 mod help_desks;
+mod people;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +16,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 pub use help_desks::{Attach, HelpDeskConfig, HooksConfig};
+pub use people::{FourEyes, Oidc};
 
 /// Longest file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -36,6 +38,11 @@ pub struct Config {
     pub retention: Retention,
     /// What questions in SQL may show.
     pub questions: Questions,
+    /// The identity provider of technicians.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<Oidc>,
+    /// What takes a second technician.
+    pub four_eyes: FourEyes,
     /// What agents look at and stream.
     pub policy: PolicyConfig,
     /// Where help desks tell us that something happened.
@@ -333,6 +340,7 @@ impl Config {
             (1..=3_650).contains(&config.agents.certificate_days),
             "agents.certificate_days must be from 1 to 3650"
         );
+        config.oidc.as_ref().map_or(Ok(()), Oidc::check)?;
         config.retention.check()?;
         config.hooks.check()?;
         help_desks::check(&config.help_desks)?;
@@ -343,6 +351,12 @@ impl Config {
             check_address(address)?;
         }
         Ok(config)
+    }
+
+    /// What a question shows without more ado. Why no content where that takes a second person: nobody sees it by themselves, not even in an
+    /// answer that was kept.
+    pub fn shown(&self) -> Questions {
+        Questions { content: self.questions.content && !self.four_eyes.content, ..self.questions }
     }
 
     /// The policy as agents are told it; its version is a hash of it, so that it changes when the policy does.

@@ -57,3 +57,42 @@ fn a_live_log_ends_when_the_one_who_reads_it_is_revoked_by_another_program() {
     let told = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(!ended.status.success() && told.contains("this token was revoked"), "{told}");
 }
+
+#[test]
+fn a_capture_and_what_people_wrote_take_a_second_technician_where_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = "[four_eyes]\ncapture = true\ncontent = true\n[policy]\ncaptures = \"given\"\n";
+    let server = Server::start_with(folder.path(), settings).unwrap();
+    let mut agent = Agent::new(folder.path(), "").unwrap();
+    let device = agent.enrol(&server).unwrap();
+    let anna = server.technician(folder.path()).unwrap();
+    let ben = server.home(folder.path(), "ben");
+    ben.says(&["login", server.invite("ben").unwrap().trim()]).unwrap();
+    until("the session", || Ok(agent.status()?.connected_since_ms)).unwrap();
+    anna.says(&["ticket", "new", "it is slow", "--device", &device]).unwrap();
+    let capture = ["capture", &device, "--ticket", "1", "--interface", "lo", "--seconds", "1s"];
+    let waits = ben.says(&capture).unwrap_err().to_string();
+    assert!(waits.contains("takes a second person: request 1 waits"), "{waits}");
+    assert!(ben.says(&capture).unwrap_err().to_string().contains("request 1 waits"), "it is asked for once");
+    let own = ben.says(&["approvals", "approve", "1"]).unwrap_err().to_string();
+    assert!(own.contains("nobody approves what they asked for themselves"), "{own}");
+    let listed = anna.json(&["approvals", "list"]).unwrap();
+    assert_eq!((&listed[0]["asked_by"], &listed[0]["kind"]), (&"ben".into(), &"capture".into()));
+    anna.says(&["approvals", "approve", "1"]).unwrap();
+    ben.says(&capture).unwrap();
+    assert!(ben.says(&capture).unwrap_err().to_string().contains("request 2 waits"), "it counts once");
+    anna.says(&["approvals", "refuse", "2"]).unwrap();
+    let items = anna.json(&["evidence", "list", "--ticket", "1"]).unwrap();
+    let out = folder.path().join("copy.zip");
+    let get = ["evidence", "get", items[0]["id"].as_str().unwrap(), "-o", out.to_str().unwrap()];
+    assert!(ben.says(&get).unwrap_err().to_string().contains("request 3 waits"));
+    anna.says(&["approvals", "approve", "3"]).unwrap();
+    ben.says(&get).unwrap();
+    let shown = ben.says(&["show", &device, "print_jobs"]).unwrap_err().to_string();
+    assert!(shown.contains("takes a second person"), "{shown}");
+    ben.says(&["sql", &device, "SELECT 1"]).unwrap();
+    let content = ben.says(&["sql", &device, "SELECT title FROM print_jobs", "--content"]).unwrap_err().to_string();
+    assert!(content.contains("takes a second person"), "{content}");
+    let audit = server.says(&["audit"]).unwrap();
+    assert!(audit.contains("anna had approved it") && audit.contains("request 2 of ben"), "{audit}");
+}

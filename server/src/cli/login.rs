@@ -4,11 +4,11 @@ use std::io::Read;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use deskside_proto::v1::WhoAmIRequest;
+use deskside_proto::v1::{LogInRequest, WhoAmIRequest, login_step};
 use deskside_proto::{invite, show};
 use serde_json::json;
 
-use super::screen::{Line, Screen};
+use super::screen::{self, Line, Screen};
 use super::trouble::Trouble;
 use super::{config, connect};
 
@@ -20,10 +20,17 @@ const TOKEN_BYTES_MAX: u64 = 4096;
 pub(super) struct Login {
     /// The token, `dsk1…`; without it, or with "-", it is read from standard input and stays out of the shell's history.
     token: Option<String>,
+    /// By the identity provider, in a browser: the token is then the one that `deskside-server technician invite` prints for everybody, and may be
+    /// left out where you were logged in before.
+    #[arg(long)]
+    oidc: bool,
 }
 
 impl Login {
     pub(super) async fn run(self, folder: &Path, screen: Screen) -> anyhow::Result<()> {
+        if self.oidc {
+            return self.by_provider(folder, screen).await;
+        }
         let invite = invite::read(&self.text()?).map_err(|error| {
             Trouble::new(error.to_string(), "ask an administrator for a new one if that does not help")
         })?;
@@ -49,6 +56,45 @@ impl Login {
         }
         screen.line(Line::default().dim(format!("kept in {}; `deskside devices` is a good start", path.display())))?;
         Ok(())
+    }
+
+    async fn by_provider(&self, folder: &Path, screen: Screen) -> anyhow::Result<()> {
+        let server = match &self.token {
+            None => config::Login { expires_ms: None, ..config::read(folder)? },
+            Some(_token) => {
+                let invite = invite::read(&self.text()?)?;
+                config::Login {
+                    addresses: invite.addresses,
+                    ca_sha256: HEXLOWER.encode(&invite.ca_sha256),
+                    secret: HEXLOWER.encode(&invite.secret),
+                    expires_ms: None,
+                }
+            }
+        };
+        let mut steps = connect::open(&server).await?.log_in(LogInRequest {}).await?.into_inner();
+        while let Some(step) = steps.message().await? {
+            match step.kind {
+                Some(login_step::Kind::Code(code)) => {
+                    let link = if code.whole_link.is_empty() { &code.link } else { &code.whole_link };
+                    let line =
+                        Line::default().plain("open ").bold(link).plain(" in a browser, and see that the code is ");
+                    screen::note(line.bold(&code.code))?;
+                }
+                Some(login_step::Kind::Token(token)) => {
+                    let login =
+                        config::Login { secret: HEXLOWER.encode(&token.token), expires_ms: Some(0), ..server.clone() };
+                    let path = config::write(folder, &login)?;
+                    if screen.json {
+                        let (name, role) = (token.name, token.role);
+                        return Ok(screen.value(&json!({ "name": name, "role": role, "kept": path }))?);
+                    }
+                    let who = format!("logged in as {} ({})", token.name, token.role);
+                    return Ok(screen.line(Line::default().good("✓ ").plain(who))?);
+                }
+                None => {}
+            }
+        }
+        Err(Trouble::new("the server ended the login", "try again").into())
     }
 
     fn text(&self) -> anyhow::Result<String> {

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use connect::Desk;
 use screen::Screen;
 
+mod approvals;
 mod attach;
 mod bundle;
 mod capture;
@@ -132,6 +133,9 @@ enum Command {
     Custody(custody::Custody),
     /// The audit log: every question, view, command and export.
     Audit(custody::Audit),
+    /// What waits for a second person: captures and content, where the server wants that.
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
     /// Legal holds: while one stands, nothing that it covers is deleted.
     #[command(subcommand)]
     Hold(holds::Holds),
@@ -203,6 +207,7 @@ impl Command {
             Self::Attach(attach) => attach.run(desk, screen).await,
             Self::Evidence(evidence) => evidence.run(desk, screen).await,
             Self::Audit(audit) => audit.run(desk, screen).await,
+            Self::Approvals(approvals) => approvals.run(desk, screen).await,
             Self::Hold(holds) => holds.run(desk, screen).await,
             Self::Diff(diff) => diff.run(desk, screen).await,
             Self::Questions(questions) => questions.run(desk, screen).await,

@@ -5,6 +5,8 @@ use crate::store::Role;
 /// What a call takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
+    /// No token: who it is comes of the call itself.
+    Nothing,
     /// This role, or one above it.
     Role(Role),
 }
@@ -62,6 +64,9 @@ pub(super) const ACCESS: &[(&str, Takes)] = &[
     ("ReleaseHold", ADMIN),
     ("DeleteEvidence", ADMIN),
     ("RedactEvidence", TECHNICIAN),
+    ("LogIn", Takes::Nothing),
+    ("ListApprovals", TECHNICIAN),
+    ("DecideApproval", TECHNICIAN),
 ];
 
 /// What a call takes; nothing where it is not known.

@@ -44,6 +44,7 @@ impl Desk {
         let own = self.store.schema(Some(device.id), &table).await.map_err(internal)?;
         let schema = own.or_else(|| catalog::table(&table).cloned());
         let schema = schema.ok_or_else(|| unknown("table", &table, "`deskside tables` lists them"))?;
+        self.content_of_tables_takes_two(caller, std::slice::from_ref(&schema), &device.name).await?;
         let latest = if request.at_ms == 0 {
             self.store.latest_of(device.id, &table).await
         } else {
@@ -70,6 +71,11 @@ impl Desk {
         if tables.is_empty() {
             return Err(Status::invalid_argument("no table named; `deskside tables` lists them"));
         }
+        let mut schemas = Vec::new();
+        for table in &tables {
+            schemas.extend(self.schema(None, table).await.map_err(internal)?);
+        }
+        self.content_of_tables_takes_two(caller, &schemas, &device.name).await?;
         let deadline_ms = if request.deadline_ms == 0 { ASK_MS } else { request.deadline_ms.min(ASK_MS_MAX) };
         let deed = Deed { what: "ask", device: Some(device.id), text: tables.join(" "), ..Deed::default() };
         self.audit(caller, deed).await?;

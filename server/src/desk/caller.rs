@@ -26,6 +26,9 @@ const VERIFIED_TIME: Duration = Duration::from_mins(5);
 /// Hashes at the same time; others wait. Why: each takes 19 MiB and a core, and anyone who can reach the port may ask for one.
 const HASHES_MAX: usize = 2;
 
+/// Sessions that are renewed at the same time, about.
+const RENEWALS: usize = 16;
+
 /// How exactly the last use is known.
 const USED_EVERY_MS: i64 = 60_000;
 
@@ -52,11 +55,12 @@ type Known = HashMap<[u8; 32], (String, Instant)>;
 pub(super) struct Verified {
     known: Arc<Mutex<Known>>,
     turns: Arc<Semaphore>,
+    renewals: Arc<[tokio::sync::Mutex<()>; RENEWALS]>,
 }
 
 impl Default for Verified {
     fn default() -> Self {
-        Self { known: Arc::default(), turns: Arc::new(Semaphore::new(HASHES_MAX)) }
+        Self { known: Arc::default(), turns: Arc::new(Semaphore::new(HASHES_MAX)), renewals: Arc::default() }
     }
 }
 
@@ -80,6 +84,15 @@ impl Verified {
         Ok(is)
     }
 
+    /// A turn to renew a session: calls of one session at the same time renew it once.
+    pub(super) async fn renewing(&self, id: &str) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let place = id.bytes().fold(0, |sum, byte| (sum * 31 + usize::from(byte)) % RENEWALS);
+        match self.renewals.get(place) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        }
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,7 +110,7 @@ pub(super) struct Deed {
 impl Desk {
     /// The technician who makes this call, if they may.
     pub(super) async fn admit(&self, call: &str, peer: &str, headers: &HeaderMap) -> Result<Caller, Status> {
-        let Some(takes) = access::takes(call) else {
+        let Some(Takes::Role(least)) = access::takes(call) else {
             return Err(Status::unimplemented(format!("this server does not know {call}; upgrade it")));
         };
         let value = headers.get("authorization").and_then(|value| value.to_str().ok());
@@ -113,7 +126,6 @@ impl Desk {
             expires_ms: credential.expires_ms,
             peer: peer.to_owned(),
         };
-        let Takes::Role(least) = takes;
         self.must_be(&caller, least, call).await?;
         Ok(caller)
     }
@@ -134,12 +146,14 @@ impl Desk {
     /// What a token lets in, if it is good.
     async fn credential(&self, token: &[u8]) -> Result<Credential, Status> {
         let known = self.store.credential(&personal::id(token)).await.map_err(internal)?;
-        let Some(credential) = known else { return Err(unknown()) };
+        let Some(mut credential) = known else { return Err(unknown()) };
         if !self.verified.is(token, &credential.hash).await.map_err(internal)? {
             return Err(unknown());
         }
         let now_ms = now_ms();
-        if credential.expires_ms <= now_ms {
+        if credential.expires_ms <= now_ms && credential.is_session {
+            credential = self.gone_on(token, credential).await?;
+        } else if credential.expires_ms <= now_ms {
             return Err(Status::unauthenticated(
                 "this token has expired; ask for a new one (deskside-server technician renew NAME)",
             ));

@@ -41,6 +41,7 @@ impl Desk {
 
     /// A collection that ends when the one who asks hangs up.
     pub(super) async fn attend_to(&self, caller: &Caller, request: CollectRequest) -> Result<CollectionStream, Status> {
+        self.captures_take_two(caller, &request).await?;
         let begun = self.begin_for(caller, request).await?;
         let id = Uuid::try_parse(&begun.id).map_err(|error| internal(error.into()))?;
         let attended = Attended { desk: self.clone(), id, who: caller.name.clone(), open: true };

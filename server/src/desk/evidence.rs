@@ -49,6 +49,7 @@ impl Desk {
         if item.deleted_ms != 0 {
             return Err(refusal::deleted(&item.name, item.deleted_ms));
         }
+        self.content_takes_two(caller, format!("a copy of {} ({})", item.name, item.id), item.ticket).await?;
         let bytes = self.blobs.get(&item.location).await.map_err(internal)?;
         let now_ms = now_ms();
         self.exported(caller, &item, "a copy was handed out").await?;

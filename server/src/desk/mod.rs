@@ -2,6 +2,7 @@
 
 mod access;
 mod admission;
+mod approvals;
 mod asking;
 mod attaching;
 mod caller;
@@ -20,6 +21,7 @@ mod querying;
 mod questions;
 mod refusal;
 mod service;
+mod session;
 mod signatures;
 #[cfg(test)]
 mod tests;
@@ -33,12 +35,15 @@ use deskside_proto::v1::desk_server::DeskServer;
 use crate::blobs::Blobs;
 use crate::case::{Cases, words};
 use crate::casefile::CaseFiles;
+use crate::config::FourEyes;
 use crate::custody::Custody;
 use crate::gateway::Switchboard;
+use crate::identity::oidc::Provider;
 use crate::question::Questions;
 use crate::store::Store;
 use crate::ticket::HelpDesks;
 pub use admission::Admission;
+use approvals::Approvals;
 pub use attaching::Scratch;
 use caller::Verified;
 use known::Counts;
@@ -60,6 +65,8 @@ pub struct Desk {
     custody: Custody,
     counts: Counts,
     verified: Verified,
+    provider: Option<Provider>,
+    approvals: Approvals,
 }
 
 impl Desk {
@@ -86,7 +93,17 @@ impl Desk {
             custody,
             counts: Counts::default(),
             verified: Verified::default(),
+            provider: None,
+            approvals: Approvals::default(),
         }
+    }
+
+    /// With an identity provider, and what takes a second person.
+    #[must_use]
+    pub fn with_rules(mut self, provider: Option<Provider>, four_eyes: FourEyes) -> Self {
+        self.provider = provider;
+        self.approvals = Approvals::new(four_eyes);
+        self
     }
 
     /// As tonic serves it, with its bounds, and behind the one who looks at tokens and roles.

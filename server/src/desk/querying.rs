@@ -38,8 +38,14 @@ impl Desk {
     pub(super) async fn answer_to(&self, caller: &Caller, request: QueryRequest) -> Result<PartStream, Status> {
         let mut query = request.query.clone().unwrap_or_default();
         let deed = Deed { what: "query", ticket: query.ticket, text: logged(&request), ..Deed::default() };
-        query.sight = Some(self.questions.sight(caller.role));
+        let mut sight = self.questions.sight(caller.role);
         query.asked_by.clone_from(&caller.name);
+        if request.content && sight.personal && self.guards_content() {
+            let words = format!("what people wrote, in the answer to: {}", logged(&request));
+            self.content_takes_two(caller, words, query.ticket).await?;
+            sight.content = true;
+        }
+        query.sight = Some(sight);
         let put = self.put(caller, &request, query, deed.clone()).await;
         if let Err(refused) = &put {
             let text = format!("refused: {}: {}", refused.message(), deed.text);

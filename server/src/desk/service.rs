@@ -2,14 +2,15 @@
 
 use deskside_proto::v1::desk_server::Desk as Contract;
 use deskside_proto::v1::{
-    AddHoldRequest, AddTechnicianRequest, AskRequest, AttachChunk, AttachReply, CancelCollectionRequest,
+    AddHoldRequest, AddTechnicianRequest, Approval, AskRequest, AttachChunk, AttachReply, CancelCollectionRequest,
     CancelQuestionRequest, Case, CaseFileReply, CaseFileRequest, Catalogue, ChangeOutboxRequest, CollectRequest,
-    Collection, CompareRequest, Comparison, DeleteEvidenceRequest, Evidence, ExportCaseRequest, FindTicketRequest,
-    GetCaseRequest, GetCustodyRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest, Hold, ListAuditRequest,
-    ListDevicesReply, ListDevicesRequest, ListEvidenceReply, ListEvidenceRequest, ListHoldsReply, ListHoldsRequest,
-    ListOutboxReply, ListOutboxRequest, ListQuestionsReply, ListQuestionsRequest, ListRecipesReply, ListRecipesRequest,
-    ListSignaturesReply, ListSignaturesRequest, ListTablesRequest, ListTechniciansReply, ListTechniciansRequest,
-    ListTicketsReply, ListTicketsRequest, LogsRequest, NewTicketRequest, OutboxEntry, PersonalToken, QueryRequest,
+    Collection, CompareRequest, Comparison, DecideApprovalRequest, DeleteEvidenceRequest, Evidence, ExportCaseRequest,
+    FindTicketRequest, GetCaseRequest, GetCustodyRequest, GetDeviceReply, GetDeviceRequest, GetEvidenceRequest, Hold,
+    ListApprovalsReply, ListApprovalsRequest, ListAuditRequest, ListDevicesReply, ListDevicesRequest,
+    ListEvidenceReply, ListEvidenceRequest, ListHoldsReply, ListHoldsRequest, ListOutboxReply, ListOutboxRequest,
+    ListQuestionsReply, ListQuestionsRequest, ListRecipesReply, ListRecipesRequest, ListSignaturesReply,
+    ListSignaturesRequest, ListTablesRequest, ListTechniciansReply, ListTechniciansRequest, ListTicketsReply,
+    ListTicketsRequest, LogInRequest, LogsRequest, NewTicketRequest, OutboxEntry, PersonalToken, QueryRequest,
     Question, RedactEvidenceRequest, ReleaseHoldRequest, RenewOwnTokenRequest, RenewTechnicianRequest,
     RevokeTechnicianReply, RevokeTechnicianRequest, RunProbeRequest, ShowReply, ShowRequest, TailRequest, Ticket,
     UpdateTicketRequest, WatchCollectionRequest, WhoAmIReply, WhoAmIRequest,
@@ -24,6 +25,7 @@ use super::evidence::ChunkStream;
 use super::exporting::ExportStream;
 use super::querying::PartStream;
 use super::refusal::internal;
+use super::session::LoginStream;
 use super::{Desk, words};
 use crate::case::recipes;
 
@@ -42,6 +44,7 @@ impl Contract for Desk {
     type GetCustodyStream = CustodyStream;
     type ListAuditStream = CustodyStream;
     type ExportCaseStream = ExportStream;
+    type LogInStream = LoginStream;
 
     async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answered<WhoAmIReply> {
         let caller = Self::caller(&request)?;
@@ -261,5 +264,19 @@ impl Contract for Desk {
     async fn redact_evidence(&self, request: Request<RedactEvidenceRequest>) -> Answered<Evidence> {
         let caller = Self::caller(&request)?;
         Ok(Response::new(self.redact(&caller, request.into_inner()).await?))
+    }
+
+    async fn log_in(&self, _request: Request<LogInRequest>) -> Answered<LoginStream> {
+        Ok(Response::new(self.logging_in().await?))
+    }
+
+    async fn list_approvals(&self, _request: Request<ListApprovalsRequest>) -> Answered<ListApprovalsReply> {
+        Ok(Response::new(self.all_approvals()))
+    }
+
+    async fn decide_approval(&self, request: Request<DecideApprovalRequest>) -> Answered<Approval> {
+        let caller = Self::caller(&request)?;
+        let DecideApprovalRequest { number, approved } = request.into_inner();
+        Ok(Response::new(self.decide(&caller, number, approved).await?))
     }
 }

@@ -1,8 +1,10 @@
 //! Who is who: the server's own authority, devices by certificate, technicians and new machines by secret.
 
 mod authority;
+pub mod oidc;
 mod peer;
 pub mod personal;
+pub mod renewal;
 mod secret;
 mod tls;
 

@@ -13,6 +13,7 @@ pub mod journald;
 pub mod mockdev;
 pub mod namespace;
 pub mod netns;
+pub mod oidc;
 pub mod packages;
 pub mod past;
 pub mod process;

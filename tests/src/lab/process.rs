@@ -441,6 +441,16 @@ pub struct Technician {
 }
 
 impl Technician {
+    /// The command line of a person whose login is kept in this folder.
+    pub fn at(home: &Path) -> Self {
+        Self { home: home.to_owned(), namespace: None }
+    }
+
+    /// Where the login is kept.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// What a command prints.
     pub fn says(&self, arguments: &[&str]) -> anyhow::Result<String> {
         said(self.command()?.args(arguments))

@@ -23,6 +23,9 @@ const NAME_CHARS_MAX: usize = 64;
 /// Longest life of a token.
 const EXPIRES_DAYS_MAX: i64 = 365;
 
+/// What stands where a token has its secret, for those who log in by the identity provider.
+const NO_SECRET: &[u8] = b"oidc";
+
 /// How long a technician's token is good where nothing else is said.
 const TECHNICIAN_EXPIRES: &str = "90d";
 
@@ -72,6 +75,12 @@ pub(crate) enum Technician {
         /// How long the token is good: 30d, 90d.
         #[arg(long, default_value = TECHNICIAN_EXPIRES)]
         expires: String,
+        /// How technicians reach this server ("host:port"), most likely first; without, what the configuration says.
+        #[arg(long)]
+        address: Vec<String>,
+    },
+    /// Prints what all technicians take who log in by the identity provider: `deskside login --oidc dsk1…`. It holds no secret.
+    Invite {
         /// How technicians reach this server ("host:port"), most likely first; without, what the configuration says.
         #[arg(long)]
         address: Vec<String>,
@@ -229,6 +238,16 @@ pub(crate) async fn technician(place: &Place, config: &Config, command: Technici
             db.add_technician(NewTechnician { name: name.clone(), role, credential }, now_ms).await?;
             noted(&db, "", format!("technician {name} added as {role}")).await?;
             issued.print(place, &name, Some(role))?;
+        }
+        Technician::Invite { address } => {
+            ensure!(config.oidc.is_some(), "the configuration has no [oidc]; say which configuration with --config");
+            let desk = folder.addresses().map_or(config.desk.listen, |told| told.desk);
+            let addresses = addresses(address, &config.desk.addresses, desk)?;
+            let text = written(&folder, NO_SECRET, addresses.clone())?;
+            if place.json {
+                return screen::json(&json!({ "invite": text, "addresses": addresses }));
+            }
+            screen::say(&text);
         }
         Technician::Renew { name, expires, address } => {
             let issued = Issued::new(&folder, config, address, &expires)?;

@@ -42,6 +42,9 @@ pub(in crate::cli) struct Whom {
     /// The ticket that it is asked for.
     #[arg(long, value_name = "TICKET")]
     ticket: Option<u64>,
+    /// Show what people wrote too, where the server wants a second person for that.
+    #[arg(long, conflicts_with_all = ["file", "when_back"])]
+    content: bool,
     /// A value for ":name" in the SQL; may be given several times.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     pub(in crate::cli) params: Vec<(String, String)>,
@@ -97,8 +100,13 @@ impl Whom {
                 Scope::Fleet(Fleet { r#where: self.condition.clone().unwrap_or_default(), live: self.live })
             }
         };
-        let request =
-            QueryRequest { query: None, scope: Some(scope), last_known: self.last_known, when_back: self.when_back };
+        let request = QueryRequest {
+            query: None,
+            scope: Some(scope),
+            last_known: self.last_known,
+            when_back: self.when_back,
+            content: self.content,
+        };
         Ok(Asker::Desk(Box::new(desk), request))
     }
 

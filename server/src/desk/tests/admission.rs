@@ -21,7 +21,8 @@ async fn code(house: &House, call: &str, who: Option<&str>) -> Code {
 #[tokio::test]
 async fn each_call_is_refused_to_each_role_below_the_one_that_it_takes() {
     let house = House::open().await;
-    for (call, Takes::Role(least)) in ACCESS {
+    for (call, takes) in ACCESS {
+        let Takes::Role(least) = takes else { continue };
         assert_eq!(code(&house, call, None).await, Code::Unauthenticated, "{call}");
         for role in [Role::Viewer, Role::Technician, Role::Admin] {
             let refused = code(&house, call, Some(&role.to_string())).await == Code::PermissionDenied;
