@@ -28,8 +28,13 @@ impl Questions {
     pub async fn ask_evidence(&self, ticket: u64, query: Query) -> Result<Pieces, Unanswered> {
         let items = self.store.evidence(Some(ticket)).await.map_err(Unanswered::store)?;
         let (mut opened, mut notes, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for item in items {
-            let found = self.open(&item, opened.len(), &mut bytes).await;
+        for item in &items {
+            let source = self.store.derived(item.id).await.map_err(Unanswered::store)?.map(|derived| derived.source);
+            if items.iter().any(|other| Some(other.id) == source && other.deleted_ms == 0) {
+                notes.push(note(format!("{}: is a redacted copy, of which the original is asked", item.name)));
+                continue;
+            }
+            let found = self.open(item, opened.len(), &mut bytes).await;
             match found.map_err(Unanswered::store)? {
                 Ok(found) => opened.push(found),
                 Err(words) => notes.push(note(format!("{}: {words}", item.name))),

@@ -23,6 +23,7 @@ const ITSELF: &str = "tests/tests/tidy/";
 const WITHOUT_COLLECTOR: &[(&str, &str)] = &[
     ("losses", "the record itself writes down what it had to drop"),
     ("consents", "written down as it is asked and decided"),
+    ("disclosures", "written down as each question, look and collection is asked"),
     ("questions", "written down as each question in SQL ends"),
     ("devices", "the server tells it; no machine knows the others"),
 ];
