@@ -15,6 +15,7 @@ use crate::collect::Registry;
 use crate::host::{Host, Live, LiveOptions};
 use crate::local::{self, Question};
 use crate::redact::Redactor;
+use crate::service;
 use crate::uplink::{self, identity::Identity};
 
 use commands::Means;
@@ -33,6 +34,7 @@ mod cli;
 mod commands;
 mod consent;
 mod disclosing;
+mod enrolling;
 mod facts;
 mod following;
 mod keeper;
@@ -121,6 +123,9 @@ pub async fn run(
     let (hearing, quiet) = hear(&means, wishes.clone());
     let link_status = Arc::new(Mutex::new(LinkStatus::default()));
     let (nudges, nudged) = mpsc::channel(NUDGES_MAX);
+    let enrolling = settings.token_file.map(|file| {
+        tokio::spawn(enrolling::run(state.to_owned(), file, Facts::of(host.as_ref()), seed, nudges.clone()))
+    });
     let link = Link::new(state.to_owned(), Arc::clone(&means), facts, seed, Arc::clone(&link_status));
     let linking = tokio::spawn(link.run(nudged));
     let renewing = tokio::spawn(renewal::run(state.to_owned(), Arc::clone(&host), seed, nudges.clone()));
@@ -128,10 +133,18 @@ pub async fn run(
     let (questions, listening) = local::listen(state, public, &host)?;
 
     tracing::info!(version = facts::VERSION, tables = eye.registry.collectors().len(), "running");
+    service::ready(&format!("version {}", facts::VERSION));
+    let living = tokio::spawn(service::live({
+        let (wishes, keeper) = (wishes.clone(), keeper.clone());
+        move || lives(wishes.clone(), keeper.clone())
+    }));
     let answering = status::Answering { keeper: keeper.clone(), means: Arc::clone(&means), seen, link: link_status };
     serve(&answering, &keeper, host.as_ref(), questions, &nudges).await?;
 
     tracing::info!("stopping");
+    service::stopping();
+    living.abort();
+    enrolling.inspect(JoinHandle::abort);
     renewing.abort();
     rounding.abort();
     watching.abort();
@@ -202,6 +215,12 @@ async fn serve(
             },
         }
     }
+}
+
+/// Whether those who work answer.
+async fn lives(wishes: mpsc::Sender<Wish>, keeper: Keeper) -> bool {
+    let (reply, answer) = oneshot::channel();
+    wishes.send(Wish::Answer(reply)).await.is_ok() && answer.await.is_ok() && keeper.with(|_shelf| ()).await.is_ok()
 }
 
 /// The machine as this process sees it.

@@ -11,6 +11,7 @@ pub mod probe;
 pub mod record;
 pub mod redact;
 pub mod schedule;
+pub mod service;
 pub mod signature;
 pub mod uplink;
 

@@ -17,15 +17,16 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::facts::{Facts, VERSION};
+use super::facts::Facts;
 use super::settings::Settings;
-use super::{known_policy, live, make_state, only_one, privacy, probing, questions, redact_test, sql, tables};
+use super::{
+    enrolling, known_policy, live, make_state, only_one, privacy, probing, questions, redact_test, sql, tables,
+};
 use crate::collect::{Collector, Registry, look_once, record_host};
 use crate::host::{Host, hold_little_memory};
 use crate::probe::{self, Errand};
 use crate::redact::{self, Redactor};
 use crate::schedule::{FAR_LANES, LANES, STUCK_MAX};
-use crate::uplink::enroll::{Applicant, enroll};
 use crate::{config, local};
 
 /// Threads for looks and files. Why so short-lived: an idle agent holds none.
@@ -143,7 +144,11 @@ enum Verb {
     /// Makes this machine known to a server, with a token from it.
     Enroll {
         /// The string that begins with dsk1.
-        token: String,
+        #[arg(env = "DESKSIDE_TOKEN", hide_env_values = true, required_unless_present = "token_file")]
+        token: Option<String>,
+        /// A file that holds it.
+        #[arg(long, conflicts_with = "token")]
+        token_file: Option<PathBuf>,
     },
     /// Runs the agent until it is told to stop.
     Run,
@@ -257,7 +262,13 @@ fn perform(arguments: &Arguments, registry: Registry, out: &mut dyn Write) -> an
         _ => config::read(&arguments.config)?,
     };
     match &arguments.verb {
-        Verb::Enroll { token } => enroll_here(&settings, &arguments.state, token, out),
+        Verb::Enroll { token, token_file } => {
+            let token = match token_file {
+                Some(file) => enrolling::token(file)?,
+                None => token.clone().unwrap_or_default(),
+            };
+            enroll_here(&settings, &arguments.state, &token, out)
+        }
         Verb::Run => {
             hold_little_memory();
             on_runtime(super::run(settings, (&arguments.state, arguments.public.as_deref()), registry))
@@ -359,9 +370,7 @@ fn private(
 fn enroll_here(settings: &Settings, state: &Path, token: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     make_state(state)?;
     let facts = Facts::of(&live(settings));
-    let applicant =
-        Applicant { hostname: facts.hostname.clone(), machine: facts.machine.clone(), agent_version: VERSION.into() };
-    let identity = on_runtime(enroll(token, applicant))?;
+    let identity = on_runtime(enrolling::by(token, &facts))?;
     identity.save(state)?;
     writeln!(out, "enrolled as {} ({})", facts.hostname, identity.device_id)?;
     if only_one(state, Duration::ZERO).is_ok() {

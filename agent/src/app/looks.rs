@@ -43,6 +43,8 @@ pub(super) enum Wish {
     Changed(Vec<&'static str>),
     /// What was seen is to be recorded at once; told when it is.
     Record(oneshot::Sender<()>),
+    /// Told at once, by one who wants to know whether the looker lives.
+    Answer(oneshot::Sender<()>),
 }
 
 /// What the latest look at each table said, for the one who asks at the machine.
@@ -163,6 +165,10 @@ impl Looker {
                     Some(Wish::Record(recorded)) => {
                         self.record().await;
                         recorded.send(()).ok();
+                    }
+                    Some(Wish::Answer(reply)) => {
+                        // The one who asked may have gone.
+                        reply.send(()).ok();
                     }
                     None => break,
                 },

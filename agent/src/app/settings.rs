@@ -1,5 +1,7 @@
 //! The settings of all rooms as one file has them, each room owning its part and its defaults.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ask, collect::logs, host, record, redact, schedule};
@@ -11,6 +13,9 @@ pub struct Settings {
     /// Where the machine's print server is, if not where CUPS puts it: "host:port" or a socket's path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub print_server: Option<String>,
+    /// A file with an enrolment token, `dsk1…`, for a machine that has no identity yet: the agent enrols by itself once its server can be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
     /// How much is remembered.
     pub record: record::Bounds,
     /// When to look.
@@ -28,7 +33,7 @@ pub struct Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     fn files(folder: &str) -> Vec<PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);

@@ -1,6 +1,7 @@
 //! Real components in private rooms: each starts in a folder of its own, touches nothing of the machine's, and ends with its owner.
 
 pub mod asker;
+pub mod booted;
 pub mod chrony;
 pub mod cups;
 pub mod desks;

@@ -21,8 +21,8 @@ pub(crate) const CORRIDORS: &[(&str, &[&str])] = &[
             "ask",
             "config",
             "local",
-            "app",
             "service",
+            "app",
         ],
     ),
     (
