@@ -9,7 +9,7 @@ use anyhow::Context;
 use deskside_proto::v1::Policy;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::collect::Registry;
 use crate::host::{Host, Live, LiveOptions};
@@ -115,7 +115,9 @@ pub async fn run(
     looker.begin(policy.clone());
     let looking = tokio::spawn(looker.run(wished));
 
-    let watching = tokio::spawn(changes::run(eye.registry.collectors().to_vec(), wishes.clone()));
+    // Tasks that may end at any moment.
+    let mut beside = JoinSet::new();
+    beside.spawn(changes::run(eye.registry.collectors().to_vec(), wishes.clone()));
 
     let signing = Signing::restore(&keeper).await?;
     let (taking, following) = following::start(&settings.logs, state, &means, signing.clone()).await?;
@@ -123,41 +125,32 @@ pub async fn run(
     let (hearing, quiet) = hear(&means, wishes.clone());
     let link_status = Arc::new(Mutex::new(LinkStatus::default()));
     let (nudges, nudged) = mpsc::channel(NUDGES_MAX);
-    let enrolling = settings.token_file.map(|file| {
-        tokio::spawn(enrolling::run(state.to_owned(), file, Facts::of(host.as_ref()), seed, nudges.clone()))
-    });
+    if let Some(file) = settings.token_file {
+        beside.spawn(enrolling::run(state.to_owned(), file, Facts::of(host.as_ref()), seed, nudges.clone()));
+    }
     let link = Link::new(state.to_owned(), Arc::clone(&means), facts, seed, Arc::clone(&link_status));
     let linking = tokio::spawn(link.run(nudged));
-    let renewing = tokio::spawn(renewal::run(state.to_owned(), Arc::clone(&host), seed, nudges.clone()));
-    let rounding = tokio::spawn(rounds::run(Arc::clone(&means), seed));
+    beside.spawn(renewal::run(state.to_owned(), Arc::clone(&host), seed, nudges.clone()));
+    beside.spawn(rounds::run(Arc::clone(&means), seed));
     let (questions, listening) = local::listen(state, public, &host)?;
 
     tracing::info!(version = facts::VERSION, tables = eye.registry.collectors().len(), "running");
     service::ready(&format!("version {}", facts::VERSION));
-    let living = tokio::spawn(service::live({
-        let (wishes, keeper) = (wishes.clone(), keeper.clone());
-        move || lives(wishes.clone(), keeper.clone())
-    }));
+    beside.spawn(living(wishes.clone(), keeper.clone()));
     let answering = status::Answering { keeper: keeper.clone(), means: Arc::clone(&means), seen, link: link_status };
     serve(&answering, &keeper, host.as_ref(), questions, &nudges).await?;
 
     tracing::info!("stopping");
     service::stopping();
-    living.abort();
-    enrolling.inspect(JoinHandle::abort);
-    renewing.abort();
-    rounding.abort();
-    watching.abort();
+    beside.shutdown().await;
     signed.abort();
     following.abort();
-    drop((listening, wishes, quiet));
     // Why in this order: what is seen is recorded first, and what is recorded is sent as far as the line takes it.
-    drop((answering, means));
+    drop((listening, wishes, quiet, answering, means));
     nudges.send(Nudge::Stop).await.ok();
-    ended(hearing, "news").await;
-    ended(linking, "link").await;
-    ended(looking, "looks").await;
-    ended(taking, "logs").await;
+    for (room, name) in [(hearing, "news"), (linking, "link"), (looking, "looks"), (taking, "logs")] {
+        ended(room, name).await;
+    }
     signing.write(&keeper).await;
     drop(keeper);
     close(record).await;
@@ -215,6 +208,11 @@ async fn serve(
             },
         }
     }
+}
+
+/// Tells the service manager that the agent lives, for as long as those who work answer.
+async fn living(wishes: mpsc::Sender<Wish>, keeper: Keeper) {
+    service::live(|| lives(wishes.clone(), keeper.clone())).await;
 }
 
 /// Whether those who work answer.

@@ -5,7 +5,11 @@ mod check;
 mod custody;
 mod screen;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -27,13 +31,16 @@ struct Cli {
     command: Command,
 }
 
+/// Where a package puts the configuration.
+const USUAL_CONFIG: &str = "/etc/deskside/server.toml";
+
 /// Where everything is.
 #[derive(Args, Clone)]
 struct Place {
     /// Data folder.
     #[arg(long, global = true, env = "DESKSIDE_SERVER_DATA", default_value = "/var/lib/deskside-server")]
     data: PathBuf,
-    /// Configuration file (TOML); without one, the defaults.
+    /// Configuration file (TOML); left out, /etc/deskside/server.toml if it is there, else the defaults.
     #[arg(long, global = true, env = "DESKSIDE_SERVER_CONFIG")]
     config: Option<PathBuf>,
     /// Lists and results as JSON.
@@ -103,7 +110,8 @@ fn main() -> ExitCode {
 
 async fn act(cli: Cli) -> Result<ExitCode> {
     let place = cli.place;
-    let mut config = Config::read(place.config.as_deref())?;
+    let usual = Path::new(USUAL_CONFIG);
+    let mut config = Config::read(place.config.as_deref().or(usual.exists().then_some(usual)))?;
     match cli.command {
         Command::Run { agents, desk } => {
             config.agents.listen = agents.unwrap_or(config.agents.listen);
