@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use deskside_proto::v1::query_request::Scope;
 use deskside_proto::v1::{Query, QueryRequest};
 use deskside_tests::house::until;
+use deskside_tests::lab::asker::{Asker, to_device, to_fleet};
 use deskside_tests::lab::process::{Agent, Server, Technician};
-use deskside_tests::lab::questions::{Asker, to_device, to_fleet};
 use tonic::Code;
 
 /// Far above what any step takes.

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use deskside_tests::lab::asker::Asker;
+use deskside_tests::lab::asker::{Asker, to_device};
 use deskside_tests::lab::process::{Agent, Server, until};
 
 /// A question may take little, so that many can be tried.
@@ -74,17 +74,17 @@ async fn hostile_questions_end_and_the_agent_answers_on() {
     let mut agent = Agent::new(folder.path(), SETTINGS).unwrap();
     let device = agent.enrol(&server).unwrap();
     until("the session", || Ok(agent.status()?.connected_since_ms)).unwrap();
-    let mut asker = Asker::connect(&server.invite("mallory").unwrap()).await.unwrap();
+    let mut asker = Asker::new(&server, "mallory", "technician").await.unwrap();
     let harmless = "SELECT count(*) FROM tables";
-    assert_eq!(asker.ask(&device, harmless).await.unwrap().rows(), 1);
+    assert_eq!(asker.ask(to_device(&device, harmless)).await.unwrap().rows.len(), 1);
     let level = agent.status().unwrap().resident_bytes;
 
     for sql in hostile() {
         let begins: String = sql.chars().take(60).collect();
-        let said = asker.ask(&device, &sql).await.expect_err(&begins).to_string();
+        let said = asker.ask(to_device(&device, &sql)).await.expect_err(&begins).message().to_owned();
         assert!(!said.is_empty() && said.len() < 500, "{begins}: {said}");
         agent.must_live().unwrap();
-        assert_eq!(asker.ask(&device, harmless).await.expect(&begins).rows(), 1, "{begins}");
+        assert_eq!(asker.ask(to_device(&device, harmless)).await.expect(&begins).rows.len(), 1, "{begins}");
     }
 
     until("the memory to be given back", || {
@@ -101,15 +101,15 @@ async fn two_questions_are_answered_at_once_the_third_waits_and_what_was_asked_c
     let mut agent = Agent::new(folder.path(), "").unwrap();
     let device = agent.enrol(&server).unwrap();
     until("the session", || Ok(agent.status()?.connected_since_ms)).unwrap();
-    let mut asker = Asker::connect(&server.invite("nora").unwrap()).await.unwrap();
+    let mut asker = Asker::new(&server, "nora", "technician").await.unwrap();
     let long = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
     let mut held = Vec::new();
     for _question in 0..2 {
-        let mut parts = asker.begin(&device, long).await.unwrap();
+        let mut parts = asker.put(to_device(&device, long)).await.unwrap();
         assert!(!parts.message().await.unwrap().unwrap().columns.is_empty(), "it has begun");
         held.push(parts);
     }
-    let mut third = asker.begin(&device, "SELECT name FROM tables LIMIT 1").await.unwrap();
+    let mut third = asker.put(to_device(&device, "SELECT name FROM tables LIMIT 1")).await.unwrap();
     let told = third.message().await.unwrap().unwrap();
     assert_eq!(told.progress, "2 questions are being answered; this one waits");
     // The technician hangs up on one of the others: the third has its turn at once.

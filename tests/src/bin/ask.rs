@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use deskside_tests::lab::asker::Asker;
+use deskside_tests::lab::asker::{Asker, to_device};
 use deskside_tests::lab::cups::Cups;
 use deskside_tests::lab::process::{Agent, Server, until};
 
@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
     let mut agent = Agent::new(folder.path(), &settings)?;
     let device = agent.enrol(&server)?;
     until("the session", || Ok(agent.status()?.connected_since_ms))?;
-    let mut asker = Asker::connect(&server.invite("nora")?).await?;
+    let mut asker = Asker::new(&server, "nora", "technician").await?;
     let mut out = io::stdout().lock();
     let fresh = times(&mut asker, &device, arguments.looks, APART).await?;
     let shared = times(&mut asker, &device, arguments.shared, Duration::ZERO).await?;
@@ -77,9 +77,9 @@ async fn times(asker: &mut Asker, device: &str, count: u32, apart: Duration) -> 
     for _question in 0..count {
         tokio::time::sleep(apart).await;
         let begun = Instant::now();
-        let answered = asker.ask(device, "SELECT * FROM printers").await?;
+        let answered = asker.ask(to_device(device, "SELECT * FROM printers")).await?;
         times.push(begun.elapsed());
-        ensure!(answered.rows() == QUEUES, "{} rows for {QUEUES} queues", answered.rows());
+        ensure!(answered.rows.len() == QUEUES, "{} rows for {QUEUES} queues", answered.rows.len());
     }
     times.sort();
     Ok(times)
@@ -92,11 +92,11 @@ async fn stops(asker: &mut Asker, device: &str, count: u32) -> anyhow::Result<Ve
     for _question in 0..count {
         let mut held = Vec::new();
         for _turn in 0..2 {
-            let mut parts = asker.begin(device, endless).await?;
+            let mut parts = asker.put(to_device(device, endless)).await?;
             parts.message().await?.context("an endless question has columns")?;
             held.push(parts);
         }
-        let mut waits = asker.begin(device, "SELECT count(*) FROM tables").await?;
+        let mut waits = asker.put(to_device(device, "SELECT count(*) FROM tables")).await?;
         let told = waits.message().await?.context("it is told to wait")?;
         ensure!(!told.progress.is_empty(), "it did not wait");
         let begun = Instant::now();
@@ -105,7 +105,7 @@ async fn stops(asker: &mut Asker, device: &str, count: u32) -> anyhow::Result<Ve
         times.push(begun.elapsed());
         drop(held);
         // Both turns are to be free again.
-        asker.ask(device, "SELECT 1").await?;
+        asker.ask(to_device(device, "SELECT 1")).await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     times.sort();

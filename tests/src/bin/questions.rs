@@ -21,7 +21,7 @@ use deskside_server::store::{
     Arrival, Db, Devices, Greeting, NewCredential, NewDevice, NewTechnician, NewToken, Readings, Role, Technicians,
     Tokens,
 };
-use deskside_tests::lab::questions::{Asker, channel, to_fleet};
+use deskside_tests::lab::asker::{Asker, channel, to_fleet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use rcgen::{CertificateParams, KeyPair};

@@ -1,85 +1,162 @@
-//! A technician's program that holds one connection to the server and asks questions in SQL, without the command line between.
+//! A technician who asks in SQL over the desk's own protocol, piece by piece.
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use deskside_proto::v1::cell::Value;
 use deskside_proto::v1::desk_client::DeskClient;
 use deskside_proto::v1::query_request::Scope;
-use deskside_proto::v1::{Query, QueryPart, QueryRequest};
-use deskside_proto::{SERVER_NAME, first_contact, invite};
+use deskside_proto::v1::{
+    Fleet, ListQuestionsRequest, Query, QueryEnd, QueryNote, QueryPart, QueryRequest, Question, ResultRow,
+};
+use deskside_proto::{SERVER_NAME, invite};
+use deskside_server::identity::Authority;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
-/// Longest wait for the next part of an answer.
-const PATIENCE: Duration = Duration::from_mins(2);
+use super::process::Server;
 
-/// The technician.
-#[derive(Clone, Debug)]
-pub struct Asker {
-    desk: DeskClient<Channel>,
-    authorization: MetadataValue<Ascii>,
+/// Largest message of an answer.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A connection to a server's listener; with a device's certificate and key, or without.
+pub async fn channel(
+    address: SocketAddr,
+    authority: &Authority,
+    device: Option<(CertificateDer<'static>, Vec<u8>)>,
+) -> anyhow::Result<Channel> {
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(tls(authority, device)?));
+    let connector = tower::service_fn(move |_uri| {
+        let tls = tls.clone();
+        async move {
+            let tcp = TcpStream::connect(address).await?;
+            let name = ServerName::try_from(SERVER_NAME).map_err(std::io::Error::other)?;
+            std::io::Result::Ok(TokioIo::new(tls.connect(name, tcp).await?))
+        }
+    });
+    Ok(Endpoint::from_static("http://deskside-server").connect_with_connector(connector).await?)
 }
 
-/// A whole answer.
-#[derive(Clone, Debug, Default)]
+fn tls(authority: &Authority, device: Option<(CertificateDer<'static>, Vec<u8>)>) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate().clone())?;
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots);
+    let mut config = match device {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let key = PrivateKeyDer::try_from(key).map_err(|error| anyhow::anyhow!(error))?;
+            builder.with_client_auth_cert(vec![certificate], key)?
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+/// What an answer came to.
+#[derive(Debug, Default)]
 pub struct Answered {
-    /// Its parts, in order.
-    pub parts: Vec<QueryPart>,
+    /// Headings.
+    pub columns: Vec<String>,
+    /// Rows, their cells separated by "|".
+    pub rows: Vec<String>,
+    /// What it does not hold.
+    pub notes: Vec<QueryNote>,
+    /// How it ended.
+    pub end: QueryEnd,
+    /// Under which identity it is kept.
+    pub kept: String,
 }
 
 impl Answered {
-    /// Rows in it.
-    pub fn rows(&self) -> usize {
-        self.parts.iter().map(|part| part.rows.len()).sum()
+    /// Whether a note says this.
+    pub fn notes(&self, words: &str) -> bool {
+        self.notes.iter().any(|note| note.words.contains(words))
     }
+}
+
+/// The technician.
+#[derive(Clone)]
+pub struct Asker {
+    desk: DeskClient<Channel>,
+    secret: Vec<u8>,
 }
 
 impl Asker {
-    /// Connects with the token that was made for a technician.
-    pub async fn connect(token: &str) -> anyhow::Result<Self> {
-        let invite = invite::read(token)?;
-        let tls = TlsConnector::from(first_contact::tls(&invite.ca_sha256)?);
-        let address = invite.addresses.first().context("a token without an address")?.clone();
-        let connector = tower::service_fn(move |_uri: Uri| dial(address.clone(), tls.clone()));
-        let channel = Endpoint::from_shared(format!("http://{SERVER_NAME}"))?.connect_with_connector(connector).await?;
-        let authorization = invite::authorization(&invite.secret).parse()?;
-        Ok(Self { desk: DeskClient::new(channel), authorization })
+    /// One with a token of this role.
+    pub async fn new(server: &Server, name: &str, role: &str) -> anyhow::Result<Self> {
+        let token = server.says(&["technician", "add", name, "--role", role])?;
+        let secret = invite::read(token.trim()).context("reading the token")?.secret;
+        let authority = Authority::open(&server.data().join("identity"))?;
+        Self::with_secret(server.desk(), &authority, secret).await
     }
 
-    /// Asks a device; the answer comes piece by piece.
-    pub async fn begin(&mut self, device: &str, sql: &str) -> Result<Streaming<QueryPart>, Status> {
-        let query = Query { sql: sql.to_owned(), ..Query::default() };
-        let scope = Some(Scope::Device(device.to_owned()));
-        let mut request = Request::new(QueryRequest { query: Some(query), scope, ..QueryRequest::default() });
-        request.metadata_mut().insert("authorization", self.authorization.clone());
+    /// The same by the token's secret.
+    pub async fn with_secret(address: SocketAddr, authority: &Authority, secret: Vec<u8>) -> anyhow::Result<Self> {
+        let desk =
+            DeskClient::new(channel(address, authority, None).await?).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self { desk, secret })
+    }
+
+    fn request<T>(&self, message: T) -> Result<Request<T>, Status> {
+        let mut request = Request::new(message);
+        let value = invite::authorization(&self.secret).parse().map_err(|_odd| Status::internal("a token"))?;
+        request.metadata_mut().insert("authorization", value);
+        Ok(request)
+    }
+
+    /// Puts a question; its answer as it comes.
+    pub async fn put(&mut self, request: QueryRequest) -> Result<Streaming<QueryPart>, Status> {
+        let request = self.request(request)?;
         Ok(self.desk.query(request).await?.into_inner())
     }
 
-    /// Asks a device and waits for the whole answer; an error has its words.
-    pub async fn ask(&mut self, device: &str, sql: &str) -> anyhow::Result<Answered> {
+    /// Puts a question and waits for the whole answer.
+    pub async fn ask(&mut self, request: QueryRequest) -> Result<Answered, Status> {
+        let mut parts = self.put(request).await?;
         let mut answered = Answered::default();
-        let mut parts = self.begin(device, sql).await.map_err(|status| anyhow::anyhow!(status.message().to_owned()))?;
-        loop {
-            match tokio::time::timeout(PATIENCE, parts.message()).await {
-                Ok(Ok(Some(part))) => answered.parts.push(part),
-                Ok(Ok(None)) => return Ok(answered),
-                Ok(Err(status)) => bail!("{}", status.message()),
-                Err(_elapsed) => bail!("no answer within {} s", PATIENCE.as_secs()),
-            }
+        while let Some(part) = parts.message().await? {
+            answered.columns.extend(part.columns.into_iter().map(|column| column.name));
+            answered.rows.extend(part.rows.iter().map(line));
+            answered.notes.extend(part.notes);
+            answered.end = part.end.unwrap_or(answered.end);
+            answered.kept.push_str(&part.question);
         }
+        Ok(answered)
+    }
+
+    /// Kept questions, those that have ended too.
+    pub async fn questions(&mut self) -> Result<Vec<Question>, Status> {
+        let request = self.request(ListQuestionsRequest { all: true, ticket: 0 })?;
+        Ok(self.desk.list_questions(request).await?.into_inner().questions)
     }
 }
 
-type Line = TokioIo<tokio_rustls::client::TlsStream<TcpStream>>;
+/// A question to one device.
+pub fn to_device(device: &str, sql: &str) -> QueryRequest {
+    let query = Query { sql: sql.into(), ..Query::default() };
+    QueryRequest { query: Some(query), scope: Some(Scope::Device(device.into())), ..QueryRequest::default() }
+}
 
-async fn dial(address: String, tls: TlsConnector) -> anyhow::Result<Line> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let name = ServerName::try_from(SERVER_NAME)?;
-    Ok(TokioIo::new(tls.connect(name, stream).await?))
+/// A question to all devices.
+pub fn to_fleet(live: bool, sql: &str) -> QueryRequest {
+    let scope = Scope::Fleet(Fleet { r#where: String::new(), live });
+    QueryRequest { scope: Some(scope), ..to_device("", sql) }
+}
+
+fn line(row: &ResultRow) -> String {
+    let cells = row.cells.iter().map(|cell| match &cell.value {
+        None => "NULL".to_owned(),
+        Some(Value::Integer(number)) => number.to_string(),
+        Some(Value::Real(number)) => number.to_string(),
+        Some(Value::Text(text)) => text.clone(),
+        Some(Value::Blob(bytes)) => format!("{bytes:?}"),
+    });
+    cells.collect::<Vec<_>>().join("|")
 }

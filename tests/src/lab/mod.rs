@@ -19,7 +19,6 @@ pub mod packages;
 pub mod past;
 pub mod process;
 pub mod proxy;
-pub mod questions;
 pub mod queues;
 pub mod radios;
 pub mod redmine;
