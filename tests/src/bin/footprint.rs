@@ -31,8 +31,8 @@ const EVIDENCE_S_MAX: f64 = 2.0;
 /// Measures the agent's footprint on this machine.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Seconds to measure.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..))]
+    /// Seconds to measure. Samples are gathered for ten minutes before they are written: less does not tell what the disk has to bear.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..))]
     seconds: u64,
     /// Seconds to wait before, so that the first looks are over.
     #[arg(long, default_value_t = 90)]
@@ -98,7 +98,7 @@ async fn idle(pid: u32, length: Duration) -> anyhow::Result<Vec<Line>> {
         tokio::time::sleep(LOOK_EVERY.min(length)).await;
     }
     let (after, seconds) = (Used::of(pid)?, begun.elapsed().as_secs_f64());
-    let cpu = after.cpu_s - before.cpu_s;
+    let (cpu, written) = (after.cpu_s - before.cpu_s, after.written - before.written);
     Ok(vec![
         Line::new("RSS, median", median(&mut rss) / MIB, "MiB", None),
         Line::new("PSS, median", median(&mut pss) / MIB, "MiB", Some(PSS_MIB_MAX)),
@@ -107,7 +107,8 @@ async fn idle(pid: u32, length: Duration) -> anyhow::Result<Vec<Line>> {
         Line::new("private dirty, highest", highest(&dirty) / MIB, "MiB", Some(PRIVATE_DIRTY_MIB_MAX)),
         Line::new("processor time", cpu, "s", None),
         Line::new("share of one core", cpu / seconds * 100.0, "%", Some(CPU_PERCENT_MAX)),
-        Line::new("written to disk", (after.written - before.written) / 1024.0, "KiB", None),
+        Line::new("written to disk", written / 1024.0, "KiB", None),
+        Line::new("written to disk in an hour so", written * 3_600.0 / seconds / MIB, "MiB", None),
         Line::new("threads", after.threads, "", None),
     ])
 }
