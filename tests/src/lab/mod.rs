@@ -23,7 +23,6 @@ pub mod process;
 pub mod proxy;
 pub mod queues;
 pub mod radios;
-pub mod redmine;
 pub mod reluctant;
 pub mod request_tracker;
 pub mod serving;

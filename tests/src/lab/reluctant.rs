@@ -11,7 +11,7 @@ use std::time::Duration;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Longest wait for more of a request or an answer.
-const LINE_TIME: Duration = Duration::from_secs(120);
+const LINE_TIME: Duration = Duration::from_mins(2);
 
 /// What becomes of one request that writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Reluctant {
             Some(Mood::Endless) => {
                 client.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[")?;
                 loop {
-                    client.write_all(&[b'1'; 65_536])?;
+                    client.write_all(&vec![b'1'; 65_536])?;
                 }
             }
         };

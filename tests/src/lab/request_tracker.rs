@@ -1,5 +1,7 @@
 //! The real Request Tracker 5 on SQLite, in a folder of its own: a queue L2, a custom field Device, and the Scrip that is shipped.
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value that has no such place is null")]
+
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use crate::house::said;
 use crate::running::Running;
 
 /// How long it may take to be ready.
-const READY_MAX: Duration = Duration::from_secs(300);
+const READY_MAX: Duration = Duration::from_mins(5);
 
 /// What is in the database beside what RT begins with.
 const DATA: &str = "our @Queues = ({ Name => 'L2' });
@@ -24,6 +26,9 @@ our @CustomFields = (
     { Name => 'Case', Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', Queue => ['General', 'L2'] },
 );
 ";
+
+/// A comment: its text, and the names and sizes of its files.
+pub type Comment = (String, Vec<(String, u64)>);
 
 /// The password of its first user, root.
 pub const PASSWORD: &str = "password";
@@ -109,7 +114,7 @@ impl RequestTracker {
     }
 
     /// The comments of a ticket, oldest first: text, and names and sizes of files.
-    pub fn comments(&self, ticket: &str) -> anyhow::Result<Vec<(String, Vec<(String, u64)>)>> {
+    pub fn comments(&self, ticket: &str) -> anyhow::Result<Vec<Comment>> {
         let history = self.ask("GET", &format!("ticket/{ticket}/history?fields=Type&per_page=100"), None)?;
         let items = history["items"].as_array().cloned().unwrap_or_default();
         let mut comments = Vec::new();
