@@ -158,7 +158,8 @@ fn moments(page: &mut Page, file: &CaseFile, moments: &[Moment], none: &str) {
     }
     page.raw("<ol class=\"timeline\">\n");
     for moment in moments {
-        page.open("li", if moment.severity.is_empty() { "" } else { class(&moment.severity) });
+        let tone = wording::tone(moment);
+        page.open("li", if tone.is_empty() { "" } else { class(tone) });
         page.open("p", "when");
         page.element("time", "", &show::clock(moment.at_ms));
         page.element("span", "quiet", &show::age(moment.at_ms, file.made_ms));

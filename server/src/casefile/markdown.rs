@@ -97,7 +97,7 @@ fn moments(page: &mut Page, file: &CaseFile, moments: &[Moment], none: &str) {
     page.line("| when | what | of | |");
     page.line("|---|---|---|---|");
     for moment in moments {
-        let bad = if moment.severity.is_empty() { "" } else { "**" };
+        let bad = if matches!(wording::tone(moment), "critical" | "warning") { "**" } else { "" };
         let mut text = format!("{bad}{}{bad}", safe(&moment.text));
         let repeated = wording::repeated(moment);
         if !repeated.is_empty() {

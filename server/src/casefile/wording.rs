@@ -97,6 +97,11 @@ pub(super) fn collection(collection: &Collection, made_ms: i64) -> String {
     format!("{what}, {asked}{planned}{why}")
 }
 
+/// How a moment is coloured: what is over is no trouble any more.
+pub(super) fn tone(moment: &Moment) -> &str {
+    if moment.kind() == MomentKind::Ended { "well" } else { &moment.severity }
+}
+
 /// The zone that all times are in, and when the page was made.
 pub(super) fn made(file: &CaseFile) -> String {
     let zone = jiff::Timestamp::from_millisecond(file.made_ms)

@@ -270,7 +270,9 @@ fn line(screen: Screen, moment: &Moment, many: bool, all: bool) -> io::Result<()
         (MomentKind::Change, _) | (_, 0 | 1) => String::new(),
         (_, times) => format!(" ({times} times, until {})", show::clock(moment.until_ms.max(moment.at_ms))),
     };
-    screen.moment(&label, MOMENT + 4, &moment.severity, &format!("{of}{}{times}", moment.text))?;
+    // What is over is no trouble any more.
+    let tone = if moment.kind() == MomentKind::Ended { "" } else { &moment.severity };
+    screen.moment(&label, MOMENT + 4, tone, &format!("{of}{}{times}", moment.text))?;
     // A change of many rows names the first of them in its line.
     let details = if moment.kind() == MomentKind::Change && !all { &[] } else { moment.details.as_slice() };
     let most = if all { usize::MAX } else { DETAILS_MAX };
