@@ -91,7 +91,9 @@ impl Questions {
             file.write_all(&piece).await?;
         }
         file.flush().await?;
-        Ok(file.into_std().await)
+        let mut file = file.into_std().await;
+        file.rewind()?;
+        Ok(file)
     }
 }
 
