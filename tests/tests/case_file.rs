@@ -1,5 +1,5 @@
 //! A case from the report to what broke, collected again, planned and compared, with a real agent, server and print server.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ impl House {
             let is_it = |line: &str| line.contains(queue) && line.contains(state);
             Ok(shown.lines().any(is_it).then_some(()))
         })
-        .unwrap_or_else(|error| std::panic::panic_any(format!("{error:#}\n{}", self.agent.logged())));
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.agent.logged()));
     }
 
     fn case(&self) -> Json {

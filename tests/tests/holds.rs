@@ -66,7 +66,7 @@ fn a_redacted_copy_is_an_item_of_its_own_that_says_what_it_was_made_from_and_the
     let id = bundle(&admin, &device);
     let before = admin.json(&["evidence", "list"]).unwrap();
     let wrong = refused(&admin, &["evidence", "redact", &id, "--drop", "routes", "--why", "x"]);
-    assert!(wrong.contains("has no table routes; it has boot, os"), "{wrong}");
+    assert!(wrong.contains("has no table routes") && wrong.contains("it has boot, os"), "{wrong}");
     let drops = ["--drop", "boot", "--drop", "os.hostname", "--why", "for the maker of the printer"];
     let copy = admin.json(&[&["evidence", "redact", &id][..], &drops].concat()).unwrap();
     assert_eq!(copy["source_id"], id.as_str());
@@ -80,7 +80,7 @@ fn a_redacted_copy_is_an_item_of_its_own_that_says_what_it_was_made_from_and_the
     assert!(zip.file_names().all(|name| !name.unwrap().contains("boot")));
     let mut rows = String::new();
     zip.by_name("tables/os.jsonl").unwrap().read_to_string(&mut rows).unwrap();
-    assert!(rows.contains("\"name\"") && !rows.contains("hostname"), "{rows}");
+    assert!(rows.contains("\"pretty_name\"") && !rows.contains("hostname"), "{rows}");
     admin.says(&["evidence", "open", copied]).unwrap();
     let after = admin.json(&["evidence", "list"]).unwrap();
     let original = after.as_array().unwrap().iter().find(|item| item["id"] == id.as_str()).unwrap();

@@ -96,7 +96,7 @@ fn a_provider_that_lies_lets_nobody_in_and_the_reason_is_said() {
     let provider = Provider::start("anna", &["l2"]).unwrap();
     let (server, anna, invite) = house(folder.path(), &provider);
     for (lie, why) in [
-        (Lie::Issuer, "unexpected issuer"),
+        (Lie::Issuer, "invalid issuer"),
         (Lie::Audience, "audience"),
         (Lie::Expired, "expired"),
         (Lie::Unsigned, "not to be trusted"),

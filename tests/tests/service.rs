@@ -72,8 +72,8 @@ fn it_is_installed_streams_comes_back_from_what_ends_it_and_is_gone_when_it_is_p
     let server = Server::start(folder.path()).unwrap();
     let debian = debian();
     let preseed = format!("deskside-agent deskside-agent/token password {}\n", server.token(&[]).unwrap());
-    debian.write("/root/preseed", &preseed).unwrap();
-    debian.says(&["debconf-set-selections", "/root/preseed"]).unwrap();
+    debian.write("/srv/preseed", &preseed).unwrap();
+    debian.says(&["debconf-set-selections", "/srv/preseed"]).unwrap();
 
     debian.install(&package().file()).unwrap();
     let device = connected(&debian);
@@ -102,7 +102,7 @@ fn it_is_installed_streams_comes_back_from_what_ends_it_and_is_gone_when_it_is_p
     debian.says(&["dpkg", "--remove", "deskside-agent"]).unwrap();
     assert_eq!(debian.property(UNIT, "MainPID").unwrap(), "0");
     assert!(debian.path("/var/lib/deskside-agent/record").is_dir(), "what it remembers stays until it is purged");
-    debian.says(&["rm", "-r", "/etc/systemd/system/deskside-agent.service.d", "/root/preseed"]).unwrap();
+    debian.says(&["rm", "-r", "/etc/systemd/system/deskside-agent.service.d", "/srv/preseed"]).unwrap();
     debian.says(&["dpkg", "--purge", "deskside-agent"]).unwrap();
     let left = debian.says(&["find", "/", "-xdev", "-name", "*deskside*", "-not", "-path", "/proc/*"]).unwrap();
     assert_eq!(left, "");
@@ -132,7 +132,8 @@ fn sees_the_same_as_outside(debian: &Debian) {
         }
     }
     assert!(differ.is_empty(), "{differ:#?}");
-    let mounts = |sql: &str| debian.says(&["runuser", "-u", "deskside-agent", "--", "deskside-agent", "sql", sql]);
+    let mounts =
+        |sql: &str| debian.says(&["runuser", "-u", "deskside-agent", "--", "deskside-agent", "sql", "--csv", sql]);
     let kept = "SELECT mount_point, type, read_only FROM filesystems_history WHERE valid_to IS NULL ORDER BY 1";
     let now = "SELECT mount_point, type, read_only FROM filesystems ORDER BY 1";
     assert_eq!(mounts(kept).unwrap(), mounts(now).unwrap(), "the service sees the machine's mounts, not its own");

@@ -102,8 +102,8 @@ impl Debian {
 
     /// Installs a package from a file outside.
     pub fn install(&self, package: &Path) -> anyhow::Result<String> {
-        fs::copy(package, self.path("/root/package.deb")).context("handing over a package")?;
-        self.says(&["dpkg", "--install", "/root/package.deb"])
+        fs::copy(package, self.path("/srv/package.deb")).context("handing over a package")?;
+        self.says(&["dpkg", "--install", "/srv/package.deb"])
     }
 
     /// Where a path in it is outside.
