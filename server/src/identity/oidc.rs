@@ -25,7 +25,7 @@ use openidconnect::{
 use reqwest::{Client as Web, redirect};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use url::{Host, Url};
 
 use crate::config::Oidc;
@@ -244,13 +244,28 @@ impl Provider {
 
     /// Waits until the person has agreed there. Who it is, and what the session is renewed with, where the provider gives that.
     pub async fn wait(&self, login: Login) -> Result<(Person, Option<String>)> {
-        let http = |request| answered(self.web.clone(), request);
+        // Why apart: the flow takes every answer that did not come for a line that will be better soon, and asks on until its time is over.
+        let (wrong, mut gone_wrong) = mpsc::channel(1);
+        let http = |request| {
+            let (web, wrong) = (self.web.clone(), wrong.clone());
+            async move {
+                let answer = answered(web, request).await;
+                if let Err(Unanswered::Wrong(why)) = &answer {
+                    // One is enough.
+                    wrong.try_send(why.clone()).ok();
+                }
+                answer
+            }
+        };
         let asked = login
             .client
             .exchange_device_access_token(&login.details)?
             .set_max_backoff_interval(REST_MAX)
             .request_async(&http, tokio::time::sleep, Some(Duration::from_secs(login.expires_s)));
-        let tokens = tokio::time::timeout(LOGIN_TIME, asked).await.context("nobody agreed in time")?;
+        let tokens = tokio::select! {
+            tokens = tokio::time::timeout(LOGIN_TIME, asked) => tokens.context("nobody agreed in time")?,
+            Some(why) = gone_wrong.recv() => bail!("the identity provider lets nobody in: {why}"),
+        };
         let tokens = tokens.map_err(|error| anyhow!("the identity provider lets nobody in: {}", told(&error)))?;
         let person = self.person(&login.client, &tokens)?;
         Ok((person, tokens.refresh_token().map(|token| token.secret().clone())))
@@ -337,17 +352,24 @@ fn is_safe(url: &str) -> bool {
 
 /// Why a request had no answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Unanswered(String);
+enum Unanswered {
+    /// The line is at fault, or who is at its other end.
+    #[error("{0}")]
+    Line(String),
+    /// There is an answer, and it is none that may be taken.
+    #[error("{0}")]
+    Wrong(String),
+}
 
 /// One request, its answer read whole within its bounds.
 async fn answered(web: Web, request: HttpRequest) -> Result<HttpResponse, Unanswered> {
     let (parts, body) = request.into_parts();
     let url = parts.uri.to_string();
     if !is_safe(&url) {
-        return Err(Unanswered(format!("{url} is not encrypted")));
+        return Err(Unanswered::Wrong(format!("{url} is not encrypted")));
     }
-    let failed = |error: reqwest::Error| Unanswered(format!("{url}: {:#}", anyhow::Error::from(error.without_url())));
+    let failed =
+        |error: reqwest::Error| Unanswered::Line(format!("{url}: {:#}", anyhow::Error::from(error.without_url())));
     let sent = web.request(parts.method, &url).headers(parts.headers).body(body).send().await.map_err(failed)?;
     let mut answer = openidconnect::http::Response::builder().status(sent.status());
     if let Some(headers) = answer.headers_mut() {
@@ -357,11 +379,11 @@ async fn answered(web: Web, request: HttpRequest) -> Result<HttpResponse, Unansw
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(failed)?;
         if read.len() + piece.len() > ANSWER_BYTES_MAX {
-            return Err(Unanswered(format!("{url} answers with more than {ANSWER_BYTES_MAX} bytes")));
+            return Err(Unanswered::Wrong(format!("{url} answers with more than {ANSWER_BYTES_MAX} bytes")));
         }
         read.extend_from_slice(&piece);
     }
-    answer.body(read).map_err(|error| Unanswered(error.to_string()))
+    answer.body(read).map_err(|error| Unanswered::Wrong(error.to_string()))
 }
 
 /// An error with its causes.
