@@ -35,7 +35,7 @@ struct WrittenSignature {
     chain: Vec<String>,
 }
 
-/// An envelope with its one signature. What it says is to be believed only after [`Trust::check`](super::Trust::check).
+/// An envelope with its one signature. What it says is to be believed only after `Trust` has checked it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// The statement's bytes.
