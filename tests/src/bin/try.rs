@@ -152,6 +152,11 @@ fn go_on(house: &House, programs: &Programs, number: &str, bundle: &Path, once: 
         (format!("deskside tail {host} --priority warning"), "its log, live"),
         (format!("deskside collect {host} --ticket {number} --recipe cannot-print --wait"), "more evidence"),
         (format!("deskside ticket note {number} \"called the user\""), "the story goes on"),
+        (format!("deskside case {number}"), "all of it, from the report to what broke"),
+        (
+            format!("deskside evidence export {number} -o case.zip"),
+            "sealed; `deskside verify case.zip` proves it anywhere",
+        ),
     ];
     let width = next.iter().map(|(command, _what)| command.len()).max().unwrap_or_default();
     next.iter().try_for_each(|(command, what)| say(&format!("  {command:width$}  # {what}")))?;

@@ -49,7 +49,9 @@ pub fn until_for<T>(
 /// One of the workspace's programs, built beside this test.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("finding this test")?;
-    let folder = own.ancestors().nth(2).context("this test lies in no target folder")?;
+    // Tests lie in a folder of their own beside the programs, the lab's programs among them.
+    let folder = own.parent().context("this test lies in no target folder")?;
+    let folder = folder.parent().filter(|_target| folder.ends_with("deps")).unwrap_or(folder);
     let path = folder.join(name);
     ensure!(path.exists(), "{} is missing: cargo build --workspace --bins", path.display());
     Ok(path)
